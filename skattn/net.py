@@ -1,0 +1,118 @@
+"""The training loop: skorch's, with whole batches gathered at once and the loss asked of the network's head."""
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import EpochTimer, PassthroughScoring, PrintLog, ProgressBar
+from skorch.utils import to_tensor
+
+
+class WindowNet(NeuralNet):
+    """skorch's net for an :class:`~skattn.nn.AttentionLSTM` and a :class:`~skattn.windows.WindowDataset`.
+
+    Parameters
+    ----------
+    module : AttentionLSTM
+        The network, made and initialised.
+    generator : torch.Generator
+        Shuffles the windows of each epoch.
+    **kwargs
+        As for :class:`skorch.NeuralNet`.
+    """
+
+    def __init__(self, module, generator, **kwargs):
+        super().__init__(
+            module,
+            criterion=torch.nn.Identity,  # skorch refuses None; get_loss asks the head instead
+            iterator_train=Batches,
+            iterator_train__generator=generator,
+            iterator_valid=Batches,
+            **kwargs,
+        )
+
+    @property
+    def _default_callbacks(self):
+        listed = [
+            ("epoch_timer", EpochTimer()),
+            ("train_loss", PassthroughScoring(name="train_loss", on_train=True)),
+            ("valid_loss", PassthroughScoring(name="valid_loss")),
+        ]
+        if self.verbose == 1:
+            listed.append(("progress_bar", ProgressBar()))
+        elif self.verbose > 1:
+            listed.append(("print_log", PrintLog()))
+        return listed
+
+    def on_epoch_begin(self, net, **kwargs):
+        super().on_epoch_begin(net, **kwargs)
+        if len(self.history) > 1:
+            self.history[-2]["batches"] = []  # else the history grows with every batch of every epoch
+
+    def get_loss(self, y_pred, y_true, X=None, training=False):
+        """Weighted mean of the loss over the targets that were observed."""
+        target, weight = to_tensor(y_true, device=self.device)
+        observed = ~torch.isnan(target)
+        weight = observed * weight if len(weight) else observed.to(target.dtype)
+        losses = self.module_.loss(y_pred, torch.where(observed, target, 0.0))
+        if losses.dim() == 0 and weight.min() == weight.max():
+            return losses
+        if losses.dim() == 0:
+            raise ValueError(
+                "loss returned a single number, but sample weights or missing targets need one number per target. "
+                "Use a loss with an attribute `reduction`, or one that returns the shape of its target."
+            )
+        return (losses * weight).sum() / weight.sum().clamp_min(torch.finfo(target.dtype).tiny)
+
+
+class Batches:
+    """Batches of a dataset, each gathered by one fancy index.
+
+    Parameters
+    ----------
+    dataset : WindowDataset
+        What to iterate over.
+    batch_size : int
+        Number of windows of a batch.
+    generator : torch.Generator, default=None
+        Shuffles anew at each iteration; None keeps the order.
+    """
+
+    def __init__(self, dataset, batch_size, generator=None):
+        self.dataset, self.batch_size, self.generator = dataset, batch_size, generator
+
+    def __iter__(self):
+        if self.generator is None:
+            yield from self.dataset.batches(self.batch_size)
+            return
+        order = torch.randperm(len(self.dataset), generator=self.generator).numpy()
+        for start in range(0, len(order), self.batch_size):
+            yield self.dataset.__getitems__(order[start : start + self.batch_size])
+
+
+class HoldoutLast:
+    """Split that holds out the newest windows of each series and drops those that straddle the border.
+
+    skorch's own default would validate on the oldest fifth, or at random among windows that overlap.
+
+    Parameters
+    ----------
+    fraction : float
+        Share of the windows to hold out.
+    """
+
+    def __init__(self, fraction):
+        self.fraction = fraction
+
+    def __call__(self, windows, y=None):
+        """Split `windows` into a training and a validation dataset."""
+        age = windows.age[windows.index]
+        n_valid = max(1, round(self.fraction * len(windows)))
+        border = np.partition(age, n_valid - 1)[n_valid - 1] + 1
+        train, valid = windows.take(age >= border + windows.gap), windows.take(age < border)
+        if not len(train):
+            raise ValueError(
+                f"early stopping holds out the newest {len(valid)} of {len(windows)} windows and drops {windows.gap} "
+                "before them, which leaves none to train on. Use early_stopping=False, a smaller validation_fraction "
+                "or more data."
+            )
+        return train, valid

@@ -1,0 +1,108 @@
+"""Heads: decoded states become the parameters of a forecast; a head owns its loss and how it is read.
+
+Letters: ``B`` windows, ``H`` horizon, ``E`` encoder width, ``M`` targets, ``P`` parameters per target.
+"""
+
+import copy
+from abc import ABC, abstractmethod
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from skattn.nn.normalization import Normalization
+
+
+class Head(nn.Module, ABC):
+    """One linear map for each step ahead: ``z (B, H, E) -> params (B, H, M, P)``.
+
+    Parameters
+    ----------
+    in_features, horizon, n_targets, n_params : int
+        Sizes ``E``, ``H``, ``M``, ``P``.
+    loss : str, torch.nn.Module or type
+        A key of `LOSSES`, or a loss of torch's kind, called as ``loss(prediction, target)``. One with an attribute
+        `reduction` is copied and set to ``"none"``, so that weights and missing targets count.
+    """
+
+    def __init__(self, in_features, horizon, n_targets, n_params, loss):
+        super().__init__()
+        self.n_targets = n_targets
+        self.weight = nn.Parameter(torch.empty(horizon, in_features, n_targets * n_params))
+        self.bias = nn.Parameter(torch.zeros(horizon, 1, n_targets * n_params))
+        nn.init.uniform_(self.weight, -(in_features**-0.5), in_features**-0.5)
+        self.elementwise = _elementwise(loss)
+
+    def forward(self, z):
+        params = torch.baddbmm(self.bias, z.transpose(0, 1), self.weight)  # (H, B, M * P)
+        return params.transpose(0, 1).unflatten(2, (self.n_targets, -1))  # (B, H, M, P)
+
+    @abstractmethod
+    def loss(self, params, target):
+        """Loss of each element, (B, H, M), or a scalar if the user's loss returns one."""
+
+    @abstractmethod
+    def predict(self, params):
+        """What the estimator returns, from `params` (B, H, M, P)."""
+
+    def rescale(self, params, loc_scale):
+        """Parameters in the units of the window, for targets that are channels of it."""
+        return params
+
+
+class PointHead(Head):
+    """One number per target."""
+
+    def loss(self, params, target):
+        return self.elementwise(params.squeeze(-1), target)
+
+    def predict(self, params):
+        return params.squeeze(-1)  # (B, H, M)
+
+    def rescale(self, params, loc_scale):
+        return Normalization.inverse(params.squeeze(-1), loc_scale).unsqueeze(-1)  # (B, H, M, 1)
+
+
+class ClassHead(Head):
+    """A score (logit) per class; `n_params` is the number of classes."""
+
+    def loss(self, params, target):
+        losses = self.elementwise(params.flatten(0, 2), target.flatten().long())  # (B * H * M,) or ()
+        return losses.view_as(target) if losses.dim() else losses
+
+    def predict(self, params):
+        return params.softmax(-1)  # (B, H, M, P)
+
+
+def _elementwise(loss):
+    if isinstance(loss, str):
+        return LOSSES[loss]
+    loss = loss() if isinstance(loss, type) else copy.deepcopy(loss)
+    if hasattr(loss, "reduction"):
+        loss.reduction = "none"
+    return loss
+
+
+def _squared_error(prediction, target):
+    return (prediction - target) ** 2
+
+
+def _absolute_error(prediction, target):
+    return (prediction - target).abs()
+
+
+def _huber(prediction, target):
+    return F.huber_loss(prediction, target, reduction="none")
+
+
+def _cross_entropy(logits, target):
+    return F.cross_entropy(logits, target, reduction="none")
+
+
+LOSSES = {
+    "squared_error": _squared_error,
+    "absolute_error": _absolute_error,
+    "huber": _huber,
+    "cross_entropy": _cross_entropy,
+}
+HEADS = {"point": PointHead, "class": ClassHead}

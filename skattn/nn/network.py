@@ -1,0 +1,165 @@
+"""The network: its forward is the diagram.
+
+Letters: ``B`` windows, ``L`` window_length, ``C`` channels, ``D`` embedding, ``E`` encoder width, ``H`` horizon,
+``M`` targets, ``P`` parameters per target, ``N`` heads, ``K`` channels known ahead.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from skattn.nn.attention import ATTENTIONS
+from skattn.nn.embedding import Embedding
+from skattn.nn.encoder import ENCODERS
+from skattn.nn.head import HEADS
+from skattn.nn.normalization import NORMALIZATIONS
+from skattn.nn.placement import ChannelAttention, InputAttention, StateAttention
+from skattn.nn.random import Dropout
+from skattn.nn.skip import ChannelSkip, WindowSkip
+
+
+class Output(NamedTuple):
+    """What the network returns: parameters of the forecast, level and scale, and every attention weight."""
+
+    params: torch.Tensor  # (B, H, M, P), in normalised units
+    loc_scale: tuple  # two of (B, 1, C)
+    channel: torch.Tensor | None  # (B, N, 1, C)
+    input: torch.Tensor | None  # (B, N, 1, L)
+    state: torch.Tensor | None  # (B, N, H, L)
+
+
+class AttentionLSTM(nn.Module):
+    """Normalise, embed, attend over channels, attend over inputs, encode, attend over states, predict; a linear skip
+    beside it all.
+
+    Parameters
+    ----------
+    window_length, n_channels, horizon, n_targets : int
+        Sizes ``L``, ``C``, ``H``, ``M``.
+    n_future : int, default=0
+        Number ``K`` of channels known ahead.
+    autoregressive : bool, default=False
+        Whether the targets are the first M channels of the window: only then is the level of a window put back into
+        its forecast.
+    n_params : int, default=1
+        Parameters per target ``P``: the number of classes for the head ``"class"``.
+    head, loss, attention, attention_position, channel_attention, attention_dim, num_heads, encoder, hidden_size, \
+num_layers, embedding_dim, dropout, normalization, linear_skip
+        As in :class:`~skattn.AttentionLSTMRegressor`.
+    """
+
+    def __init__(
+        self,
+        window_length,
+        n_channels,
+        horizon=1,
+        n_targets=1,
+        n_future=0,
+        autoregressive=False,
+        n_params=1,
+        head="point",
+        loss="squared_error",
+        attention="additive",
+        attention_position="state",
+        channel_attention=None,
+        attention_dim=32,
+        num_heads=1,
+        encoder="lstm",
+        hidden_size=32,
+        num_layers=1,
+        embedding_dim=32,
+        dropout=0.0,
+        normalization="global",
+        linear_skip=True,
+    ):
+        config = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        super().__init__()
+        self.config = config
+        self.autoregressive = autoregressive
+        self.normalization = component(NORMALIZATIONS, normalization)(n_channels, n_targets if autoregressive else None)
+        self.embedding = Embedding(n_channels, embedding_dim)
+        self.encoder = component(ENCODERS, encoder)(embedding_dim, hidden_size, num_layers, num_heads, dropout)
+        self.dropout = Dropout(dropout)
+        self.head = component(HEADS, head)(hidden_size, horizon, n_targets, n_params, loss)
+
+        self.channel_attention = self.input_attention = self.state_attention = None
+        if channel_attention is not None:
+            kind = component(ATTENTIONS, channel_attention)
+            self.channel_attention = ChannelAttention(kind, window_length, embedding_dim, attention_dim, num_heads)
+        if attention is not None and attention_position in ("input", "both"):
+            kind = component(ATTENTIONS, attention)
+            self.input_attention = InputAttention(kind, embedding_dim, attention_dim, num_heads)
+        if attention is not None and attention_position in ("state", "both"):
+            kind = component(ATTENTIONS, attention)
+            self.state_attention = StateAttention(kind, hidden_size, horizon, attention_dim, num_heads)
+
+        self.future_normalization = self.future_embedding = self.skip = None
+        if n_future:
+            self.future_normalization = NORMALIZATIONS["global"](n_future)
+            self.future_embedding = Embedding(n_future, hidden_size)
+        if linear_skip:
+            kind = ChannelSkip if autoregressive else WindowSkip
+            self.skip = kind(window_length, n_channels, horizon, n_targets, n_params, n_future)
+
+    def forward(self, past, future=None):
+        """Run windows through the network.
+
+        Parameters
+        ----------
+        past : Tensor of shape (B, L, C)
+            Values, NaN where missing.
+        future : Tensor of shape (B, H, K), default=None
+            Values known ahead, NaN where missing.
+
+        Returns
+        -------
+        output : Output
+        """
+        channel = input_ = state = None
+        x, loc_scale = self.normalization(past)  # (B, L, C)
+        x, observed = _fill(x)  # (B, L, C)
+        mask = observed.any(-1)  # (B, L)
+        if self.channel_attention is not None:
+            x, channel = self.channel_attention(x, observed)  # (B, L, C), (B, N, 1, C)
+        z = self.embedding(x, observed)  # (B, L, D)
+        if self.input_attention is not None:
+            z, input_ = self.input_attention(z, mask)  # (B, L, D), (B, N, 1, L)
+        states, z = self.encoder(z, mask)  # (B, L, E), (B, 1, E)
+        if self.future_embedding is not None:
+            future, known = _fill(self.future_normalization(future)[0])  # (B, H, K)
+            z = z + self.future_embedding(future, known)  # (B, H, E)
+        if self.state_attention is not None:
+            z, state = self.state_attention(z, states, mask)  # (B, H, E), (B, N, H, L)
+        params = self.head(self.dropout(z.expand(-1, self.config["horizon"], -1)))  # (B, H, M, P)
+        if self.skip is not None:
+            params = params + self.skip(x, future)  # (B, H, M, P)
+        return Output(params, loc_scale, channel, input_, state)
+
+    def predict(self, past, future=None):
+        """Forecast in the units of the targets: (B, H, M), or (B, H, M, P) for classes."""
+        output = self(past, future)
+        return self.head.predict(self.rescale(output))
+
+    def rescale(self, output):
+        """Parameters of the forecast in the units of the targets, (B, H, M, P)."""
+        if not self.autoregressive:
+            return output.params
+        return self.head.rescale(output.params, output.loc_scale)
+
+    def loss(self, output, target):
+        """Loss of each element (B, H, M) of `target`, which is normalised as the window was."""
+        if self.autoregressive:
+            loc, scale = (s[..., : target.shape[-1]] for s in output.loc_scale)  # (B, 1, M)
+            target = (target - loc) / scale
+        return self.head.loss(output.params, target)
+
+
+def component(options, choice):
+    """The class that `choice` names in the dictionary `options`, or `choice` itself if it is a class."""
+    return choice if isinstance(choice, type) else options[choice]
+
+
+def _fill(x):
+    observed = ~torch.isnan(x)
+    return torch.where(observed, x, 0.0), observed

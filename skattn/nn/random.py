@@ -1,0 +1,54 @@
+"""Random numbers from a generator of one's own, so that fits in threads neither disturb each other nor the caller.
+
+``torch.manual_seed`` and ``torch.random.fork_rng`` are process-wide: concurrent fits race on them.
+"""
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+_DRAWS = {torch.Tensor.uniform_, torch.Tensor.normal_, torch.Tensor.bernoulli_, torch.rand, torch.randn}
+
+
+class DrawFrom(TorchFunctionMode):
+    """Within this context initial weights are drawn from `generator`.
+
+    Modules keep their own initialisation, torch's and yours alike: the functions of ``torch.nn.init`` and the draws
+    of tensors are handed the generator. The context belongs to the thread that entered it.
+
+    Parameters
+    ----------
+    generator : torch.Generator
+        Where the numbers come from.
+    """
+
+    def __init__(self, generator):
+        super().__init__()
+        self.generator = generator
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = dict(kwargs or {})
+        if (func in _DRAWS or "generator" in kwargs) and kwargs.get("generator") is None:
+            kwargs["generator"] = self.generator
+        return func(*args, **kwargs)
+
+
+class Dropout(nn.Module):
+    """Dropout, Srivastava et al. (2014), whose random numbers come from `generator`, set before training.
+
+    Parameters
+    ----------
+    p : float
+        Probability of a zero.
+    """
+
+    def __init__(self, p):
+        super().__init__()
+        self.p = p
+        self.generator = None
+
+    def forward(self, x):
+        if not self.training or self.p == 0:
+            return x
+        keep = torch.empty_like(x).bernoulli_(1 - self.p, generator=self.generator)
+        return x * keep / (1 - self.p)

@@ -1,0 +1,50 @@
+"""Linear skips: a linear forecast beside the network, which is left to learn what is not linear.
+
+Letters: ``B`` windows, ``L`` steps, ``C`` channels, ``H`` horizon, ``M`` targets, ``P`` parameters per target,
+``K`` channels known ahead.
+
+Both start from zero, so that the first forecast is the level that the normalisation puts back.
+"""
+
+import torch
+from torch import nn
+
+
+class WindowSkip(nn.Module):
+    """Every value of the window counts for every output: for targets that are not channels of the window."""
+
+    def __init__(self, window_length, n_channels, horizon, n_targets, n_params, n_future):
+        super().__init__()
+        self.shape = horizon, n_targets, n_params
+        self.linear = _zero_linear(window_length * n_channels + horizon * n_future, horizon * n_targets * n_params)
+
+    def forward(self, x, future=None):
+        """Linear forecast of shape (B, H, M, P) from `x` (B, L, C) and `future` (B, H, K)."""
+        inputs = x.flatten(1) if future is None else torch.cat([x.flatten(1), future.flatten(1)], 1)  # (B, L * C + H * K)
+        return self.linear(inputs).unflatten(1, self.shape)  # (B, H, M, P)
+
+
+class ChannelSkip(nn.Module):
+    """One map from past to future shared by all targets, each reading its own past: for targets that are channels
+    of the window. Zeng et al. (2023), "Are transformers effective for time series forecasting?"."""
+
+    def __init__(self, window_length, n_channels, horizon, n_targets, n_params, n_future):
+        super().__init__()
+        self.n_targets, self.n_params = n_targets, n_params
+        self.linear = _zero_linear(window_length, horizon * n_params)
+        self.future = _zero_linear(n_future, n_targets * n_params) if n_future else None
+
+    def forward(self, x, future=None):
+        """Linear forecast of shape (B, H, M, P) from `x` (B, L, C) and `future` (B, H, K)."""
+        own = self.linear(x[..., : self.n_targets].transpose(1, 2))  # (B, M, H * P)
+        forecast = own.unflatten(2, (-1, self.n_params)).transpose(1, 2)  # (B, H, M, P)
+        if future is not None:
+            forecast = forecast + self.future(future).unflatten(2, (self.n_targets, self.n_params))  # (B, H, M, P)
+        return forecast
+
+
+def _zero_linear(in_features, out_features):
+    linear = nn.Linear(in_features, out_features)
+    nn.init.zeros_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    return linear

@@ -1,0 +1,153 @@
+"""`AttentionLSTMRegressor`: X and y become windows, y standardised and back."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.base import RegressorMixin, _fit_context
+from sklearn.callback import with_callbacks
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils._param_validation import HasMethods, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+
+from skattn.base import ATTRIBUTES, PARAMETERS, BaseAttentionLSTM
+from skattn.windows import WindowDataset
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class AttentionLSTMRegressor(RegressorMixin, BaseAttentionLSTM):
+    __doc__ = f"""Regression on windows of a sequence, by a recurrent network with attention.
+
+    A row of X is a window. Rows are independent: a time-ordered table becomes windows by
+    :class:`~skattn.preprocessing.SlidingWindow`, a step of a pipeline. Missing values are NaN and are masked.
+
+    {
+        PARAMETERS.replace("{loss_names}", "{'squared_error', 'absolute_error', 'huber'}").replace(
+            "{loss_default!r}", "'squared_error'"
+        )
+    }
+
+    Attributes
+    ----------
+    {ATTRIBUTES}
+
+    See Also
+    --------
+    AttentionLSTMClassifier : The same for classes.
+    AttentionLSTMForecaster : The same for series, in sktime.
+    skattn.preprocessing.SlidingWindow : Windows from a time-ordered table.
+
+    Notes
+    -----
+    Inputs and targets are standardised inside, with statistics of the training data. Predictions for a
+    one-dimensional y have the `dtype` of the network, for a two-dimensional y they are float64.
+
+    References
+    ----------
+    Bahdanau, Cho and Bengio (2015), "Neural machine translation by jointly learning to align and translate".
+    Luong, Pham and Manning (2015), "Effective approaches to attention-based neural machine translation".
+    Vaswani et al. (2017), "Attention is all you need".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skattn import AttentionLSTMRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(200, 11, 2))  # 200 windows of 11 steps of 2 channels
+    >>> y = 3 * X[:, 7, 0] + 100           # what matters lies four steps back
+    >>> model = AttentionLSTMRegressor(random_state=0).fit(X[:150], y[:150])
+    >>> bool(model.score(X[150:], y[150:]) > 0.9)
+    True
+    """
+
+    loss: object = "squared_error"
+
+    _parameter_constraints = {
+        **BaseAttentionLSTM._parameter_constraints,
+        "loss": [StrOptions({"squared_error", "absolute_error", "huber"}), HasMethods("forward")],
+    }
+    _head = "point"
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Train on windows X and targets y.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_steps, n_channels) or (n_samples, n_features)
+            Windows, oldest first where they are ordered; two-dimensional X has `n_channels` channels.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the windows in the loss and in the scales.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+        """
+        windows = self._windows(X, y, sample_weight, reset=not (self.warm_start and hasattr(self, "network_")))
+        return self.fit_windows(windows, callbacks=self._bridge(X, y))
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, sample_weight=None):
+        """Train for one more epoch; scales stay those of the first call.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_steps, n_channels) or (n_samples, n_features)
+            Windows.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the windows.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+        """
+        return self.partial_fit_windows(self._windows(X, y, sample_weight, reset=not hasattr(self, "network_")))
+
+    def predict(self, X):
+        """Predict the targets of windows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_steps, n_channels) or (n_samples, n_features)
+            Windows.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Predictions, in the units of the y of `fit`.
+        """
+        check_is_fitted(self)
+        standard = self.predict_windows(WindowDataset({"past": self._check_X(X)}))[:, 0]
+        y = standard * self.y_scale_ + self.y_mean_
+        return y if self._multioutput else y.ravel().astype(self.dtype)
+
+    def _windows(self, X, y, sample_weight, reset):
+        past, y = self._check_X(X, y, reset=reset, multi_output=True, y_numeric=True)
+        target = y.reshape(len(y), -1).astype(np.float64)
+        arrays = {"past": past, "target": None}
+        index = None
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, past, ensure_non_negative=True)
+            arrays["weight"] = sample_weight.astype(self.dtype)[:, None, None]
+            index = np.flatnonzero(sample_weight)
+        if reset:
+            scaler = StandardScaler().fit(target, sample_weight=sample_weight)
+            self.y_mean_, self.y_scale_, self._multioutput = scaler.mean_, scaler.scale_, y.ndim > 1
+        arrays["target"] = ((target - self.y_mean_) / self.y_scale_).astype(self.dtype)[:, None]  # (n, 1, M)
+        return WindowDataset(arrays, index, gap=row_gap(past, target.shape[1]))
+
+
+def row_gap(past, n_outputs):
+    """Windows to drop before held-out rows, which may be consecutive windows of one series and overlap."""
+    return max(past.shape[1], n_outputs) - 1

@@ -1,0 +1,153 @@
+"""Windows: the waist of the package. Rows, a series and a panel of series all become one `WindowDataset`.
+
+Letters: ``n`` windows, ``T`` steps of a series, ``L`` window_length, ``C`` channels, ``H`` horizon, ``M`` targets,
+``K`` channels known ahead.
+"""
+
+import numpy as np
+import torch
+from numpy.lib.stride_tricks import sliding_window_view
+from torch.utils.data import Dataset
+
+
+class WindowDataset(Dataset):
+    """Windows as views of arrays; only a batch is ever copied, by one fancy index.
+
+    Parameters
+    ----------
+    arrays : dict of ndarray
+        Arrays that agree on axis 0: ``past`` of shape (n, L, C), and if there are any ``future`` of shape (n, H, K),
+        ``target`` of shape (n, H, M) and ``weight`` of shape (n, 1, 1). Missing values are NaN.
+    index : ndarray of int, default=None
+        Which windows of the arrays belong to the dataset, oldest first; None means all.
+    age : ndarray of int of shape (n,), default=None
+        How many windows of the same series are newer; None means that the arrays hold one series, oldest first.
+    gap : int, default=0
+        How many windows before a held-out one must be dropped because they see what it is asked for.
+    autoregressive : bool, default=False
+        Whether the targets are the first M channels of the past.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skattn.windows import cut
+    >>> windows = cut(np.arange(10.0)[:, None], window_length=3, horizon=2)
+    >>> len(windows)
+    6
+    >>> (inputs, (target, weight)) = windows.__getitems__([5])
+    >>> inputs["past"].flatten().tolist(), target.flatten().tolist()
+    ([5.0, 6.0, 7.0], [8.0, 9.0])
+    """
+
+    def __init__(self, arrays, index=None, age=None, gap=0, autoregressive=False):
+        n = len(arrays["past"])
+        self.arrays = arrays
+        self.index = np.arange(n) if index is None else index
+        self.age = np.arange(n - 1, -1, -1) if age is None else age
+        self.gap = gap
+        self.autoregressive = autoregressive
+
+    def __len__(self):
+        return len(self.index)
+
+    def __getitem__(self, position):
+        return self.__getitems__([position])
+
+    def __getitems__(self, positions):
+        """One batch: inputs of the network, and a tuple of target and weight (empty tensors where there is none)."""
+        rows = self.index[positions]
+        batch = {name: torch.from_numpy(array[rows]) for name, array in self.arrays.items()}
+        target = batch.pop("target", torch.empty(0))
+        return batch, (target, batch.pop("weight", torch.empty(0)))
+
+    def take(self, positions):
+        """The windows at `positions` (an index array or a mask), as a dataset over the same arrays."""
+        return WindowDataset(self.arrays, self.index[positions], self.age, self.gap, self.autoregressive)
+
+    def batches(self, batch_size):
+        """Batches in order, as :meth:`__getitems__` makes them."""
+        for start in range(0, len(self), batch_size):
+            yield self.__getitems__(slice(start, start + batch_size))
+
+    @property
+    def sizes(self):
+        """Sizes of the network that fits these windows, by the names of its constructor."""
+        past, target = self.arrays["past"], self.arrays["target"]
+        return {
+            "window_length": past.shape[1],
+            "n_channels": past.shape[2],
+            "horizon": target.shape[1],
+            "n_targets": target.shape[2],
+            "n_future": self.arrays["future"].shape[2] if "future" in self.arrays else 0,
+            "autoregressive": self.autoregressive,
+        }
+
+
+def cut(series, window_length, horizon, *, n_targets=None, future=None):
+    """Cut a series, or a panel of them, into all its windows, without copying them.
+
+    Parameters
+    ----------
+    series : ndarray of shape (T, C), or list of such arrays
+        The values, oldest first; a list is a panel, whose windows never reach from one series into the next.
+    window_length : int
+        Number of steps ``L`` of the past that a window sees.
+    horizon : int
+        Number of steps ``H`` ahead that it is asked for.
+    n_targets : int, default=None
+        The first `n_targets` channels are what it is asked for; None means all.
+    future : ndarray of shape (T, K), or list of such arrays, default=None
+        Values known ahead, on the steps of `series`.
+
+    Returns
+    -------
+    windows : WindowDataset
+        Autoregressive: the targets are channels of the past.
+    """
+    panel = series if isinstance(series, list) else [series]
+    span = window_length + horizon
+    longest = max(len(one) for one in panel)
+    if longest < span:
+        raise ValueError(
+            f"y has {longest} rows but window_length + horizon = {window_length} + {horizon} = {span} are needed. "
+            + (
+                f"Use a window_length of at most {longest - horizon} or a shorter fh."
+                if longest > horizon
+                else f"Use a longer series, or a shorter fh: it must be below {longest}."
+            )
+        )
+    values = _join(panel)
+    past = steps(values[: len(values) - horizon], window_length)  # (n, L, C)
+    target = steps(values[window_length:, :n_targets], horizon)  # (n, H, M)
+    arrays = {"past": past, "target": target}
+    if future is not None:
+        arrays["future"] = steps(_join(future if isinstance(future, list) else [future])[window_length:], horizon)
+    index, age = _places([len(one) for one in panel], span)
+    return WindowDataset(arrays, index, age, gap=horizon - 1, autoregressive=True)
+
+
+def steps(values, length):
+    """All runs of `length` steps of `values` (T, C), as a view of shape (T - length + 1, length, C)."""
+    return np.moveaxis(sliding_window_view(values, length, axis=0), -1, 1)
+
+
+def distinct_steps(windows):
+    """The steps of `windows` (n, L, C) as a view (T, C), each once where the windows are runs of one series."""
+    n, length, channels = windows.shape
+    if n > 1 and length > 1 and windows.strides[0] == windows.strides[1]:
+        shape, strides = (n + length - 1, channels), windows.strides[1:]
+        return np.lib.stride_tricks.as_strided(windows, shape, strides, writeable=False)
+    return windows.reshape(-1, channels)
+
+
+def _join(panel):
+    return panel[0] if len(panel) == 1 else np.concatenate(panel)
+
+
+def _places(lengths, span):
+    """Index of the windows that lie within one series of a joined panel, and the age of every window there."""
+    ends = np.cumsum(lengths)
+    first = np.arange(ends[-1] - span + 1)
+    series = np.searchsorted(ends, first, side="right")
+    age = ends[series] - span - first
+    return np.flatnonzero(age >= 0), age
