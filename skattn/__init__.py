@@ -15,7 +15,7 @@ _HOME = {
 }
 _MODULES = ("inspection", "model_selection", "nn", "preprocessing", "windows")
 
-__all__ = [*_HOME, *_MODULES]  # noqa: PLE0604
+__all__ = [*_HOME, *_MODULES]
 
 
 def __getattr__(name):

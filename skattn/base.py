@@ -1,218 +1,35 @@
 """The core that the estimators share: every parameter with its constraint, and windows in, forecasts out."""
 
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import lru_cache
-from numbers import Integral, Real
 from warnings import warn
 
 import numpy as np
 import torch
-from skorch.callbacks import EarlyStopping, GradientNormClipping, LRScheduler
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state, gen_batches
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
+from skorch.callbacks import EarlyStopping, GradientNormClipping, LRScheduler
 from threadpoolctl import ThreadpoolController
 
 from skattn.callbacks import FiniteLoss, SklearnBridge, TimeLimit
 from skattn.net import HoldoutLast, WindowNet
-from skattn.nn import ATTENTIONS, ENCODERS, NORMALIZATIONS, AttentionLSTM
+from skattn.nn import AttentionLSTM
 from skattn.nn.random import DrawFrom, Dropout
-from skattn.windows import distinct_steps
-
-OPTIMIZERS = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "sgd": torch.optim.SGD,
-    "rmsprop": torch.optim.RMSprop,
-}
-
-# What skorch's LRScheduler is given for each schedule, for a training of `epochs` epochs.
-LR_SCHEDULES = {
-    "cosine": lambda epochs, monitor: {"policy": "CosineAnnealingLR", "T_max": epochs},
-    "exponential": lambda epochs, monitor: {"policy": "ExponentialLR", "gamma": 0.01 ** (1 / epochs)},
-    "step": lambda epochs, monitor: {"policy": "StepLR", "step_size": max(1, epochs // 3), "gamma": 0.1},
-    "plateau": lambda epochs, monitor: {"policy": "ReduceLROnPlateau", "monitor": monitor, "patience": 5},
-}
+from skattn.parameters import LR_SCHEDULES, OPTIMIZERS, Parameters
+from skattn.validation import check_observed, find_device
+from skattn.windows import WindowDataset, distinct_steps
 
 MIN_HELD_OUT = 10  # early_stopping="auto" wants at least so many windows to validate on
 PREDICT_BATCH = 128  # chunks of 64 to 128 windows are the fastest on a CPU
 LARGE_STEP = 1 << 16  # batch_size * hidden_size from which a second thread pays
 
-PARAMETERS = """Parameters
-    ----------
-    attention : {'additive', 'dot', 'general', 'multihead'}, type or None, default='additive'
-        How a step is scored: additive (Bahdanau et al., 2015), dot or general (Luong et al., 2015), scaled dot with
-        projected values (Vaswani et al., 2017), a subclass of :class:`skattn.nn.Attention`, or None for no
-        attention over time, which leaves a plain LSTM.
-    attention_position : {'input', 'state', 'both'}, default='state'
-        What is attended to: the embedded inputs, each multiplied by its weight before the encoder reads them; the
-        states of the encoder, with one query per step ahead; or both. Only used when `attention` is not None.
-    channel_attention : {'additive', 'dot', 'general', 'multihead'}, type or None, default=None
-        Attention over the channels, by the same mechanisms: each channel's whole window is scored, and the channel
-        multiplied by its weight.
-    attention_dim : int, default=32
-        Width that queries and keys are projected to. Only used by additive and multihead attention.
-    num_heads : int, default=1
-        Heads of every attention, and of the transformer encoder. It must divide `attention_dim`, `embedding_dim`
-        and `hidden_size`.
-    encoder : {'lstm', 'gru', 'transformer'} or type, default='lstm'
-        What turns the embedded window into states.
-    hidden_size : int, default=32
-        Width of the encoder's states.
-    num_layers : int, default=1
-        Layers of the encoder.
-    embedding_dim : int, default=32
-        Width that the values of a step, beside their observed mask, are embedded to.
-    dropout : float, default=0.0
-        Probability of a zero between layers of the encoder and before the head.
-    normalization : {'auto', 'global', 'last', 'window', 'identity'} or type, default='auto'
-        Level and scale taken out of every window: mean and deviation of the training data, the window's last value,
-        the window's own mean and deviation, or nothing. 'auto' is 'window' where the targets are channels of the
-        window, as in a forecaster, and 'global' elsewhere.
-    linear_skip : bool, default=True
-        Whether a linear forecast from the window is added to the network's.
-    loss : {loss_names}, torch.nn.Module or type, default={loss_default!r}
-        What training minimises, on standardised targets.
-    optimizer : {'adam', 'adamw', 'sgd', 'rmsprop'} or type, default='adam'
-        A name or a class of torch's kind.
-    lr : float, default=0.01
-        Learning rate.
-    weight_decay : float, default=0.0
-        Weight decay of the optimizer.
-    gradient_clip : float or None, default=1.0
-        Largest norm of a gradient step; None means any.
-    lr_schedule : {'cosine', 'exponential', 'step', 'plateau'} or None, default=None
-        How the learning rate falls: along half a cosine to zero, to a hundredth, to a tenth at each third of
-        `max_epochs`, or to a tenth when the loss has not improved for five epochs.
-    batch_size : int, default=32
-        Windows per gradient step.
-    max_epochs : int, default=100
-        Passes over the training windows at most.
-    max_time : float or None, default=None
-        Seconds of training at most.
-    early_stopping : bool or 'auto', default='auto'
-        Whether the newest windows are held out, training stops when the loss on them no longer falls, and the best
-        weights are restored. 'auto' does so wherever at least ten windows would be held out.
-    validation_fraction : float, default=0.1
-        Share of the windows held out. Only used with early stopping.
-    n_iter_no_change : int, default=10
-        Epochs without improvement before training stops. Only used with early stopping.
-    tol : float, default=1e-4
-        Relative improvement of the validation loss that counts. Only used with early stopping.
-    warm_start : bool, default=False
-        Whether `fit` goes on from the weights of the last call.
-    random_state : int, RandomState instance or None, default=None
-        Seeds initial weights, shuffling and dropout. The global random states are neither read nor changed.
-    device : str, default='auto'
-        Device of torch, such as 'cpu', 'cuda' or 'cuda:1'. 'auto' takes cuda, else mps, else cpu.
-    dtype : {'float32', 'float64'}, default='float32'
-        Precision of the network.
-    n_threads : int or None, default=None
-        Threads of torch within `fit` and `predict`. None means one for a small network, which a second thread would
-        slow down, and as many as torch is set to for a large one.
-    callbacks : list or None, default=None
-        Callbacks of skorch: instances, or pairs of a name and an instance. They are not pickled with the estimator's
-        state. Callbacks of scikit-learn are set by `set_callbacks`.
-    verbose : int, default=0
-        0 is silent, 1 shows a progress bar, 2 a line per epoch.
-    n_channels : int, default=1
-        Channels of a flattened, two-dimensional X. Three-dimensional X says so itself.
-    layout : {'channels_last', 'channels_first'}, default='channels_last'
-        Order of X: (n_samples, n_steps, n_channels), flattened step by step, or (n_samples, n_channels, n_steps),
-        flattened channel by channel."""
 
-ATTRIBUTES = """network_ : skattn.nn.AttentionLSTM
-        The trained network.
-    net_ : skattn.net.WindowNet
-        skorch's net that trained it last; absent after unpickling.
-    history_ : pandas.DataFrame
-        A row per epoch: train_loss, valid_loss with early stopping, dur in seconds.
-    n_features_in_ : int
-        Length of axis 1 of X.
-    n_channels_in_ : int
-        Number of channels.
-    feature_names_in_ : ndarray of str
-        Names of the columns of X. Only where X is a DataFrame with string names."""
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
-class BaseAttentionLSTM(CallbackSupportMixin, BaseEstimator):
-    """Every parameter once; `fit_windows` and `predict_windows`, which the doors to the package call."""
-
-    attention: object = "additive"
-    attention_position: str = "state"
-    channel_attention: object = None
-    attention_dim: int = 32
-    num_heads: int = 1
-    encoder: object = "lstm"
-    hidden_size: int = 32
-    num_layers: int = 1
-    embedding_dim: int = 32
-    dropout: float = 0.0
-    normalization: object = "auto"
-    linear_skip: bool = True
-    optimizer: object = "adam"
-    lr: float = 0.01
-    weight_decay: float = 0.0
-    gradient_clip: float = 1.0
-    lr_schedule: str = None
-    batch_size: int = 32
-    max_epochs: int = 100
-    max_time: float = None
-    early_stopping: object = "auto"
-    validation_fraction: float = 0.1
-    n_iter_no_change: int = 10
-    tol: float = 1e-4
-    warm_start: bool = False
-    random_state: object = None
-    device: str = "auto"
-    dtype: str = "float32"
-    n_threads: int = None
-    callbacks: list = None
-    verbose: int = 0
-    n_channels: int = 1
-    layout: str = "channels_last"
-
-    _parameter_constraints = {
-        "attention": [StrOptions(set(ATTENTIONS)), HasMethods(["forward", "score"]), None],
-        "attention_position": [StrOptions({"input", "state", "both"})],
-        "channel_attention": [StrOptions(set(ATTENTIONS)), HasMethods(["forward", "score"]), None],
-        "attention_dim": [Interval(Integral, 1, None, closed="left")],
-        "num_heads": [Interval(Integral, 1, None, closed="left")],
-        "encoder": [StrOptions(set(ENCODERS)), HasMethods("forward")],
-        "hidden_size": [Interval(Integral, 1, None, closed="left")],
-        "num_layers": [Interval(Integral, 1, None, closed="left")],
-        "embedding_dim": [Interval(Integral, 1, None, closed="left")],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
-        "normalization": [StrOptions({"auto", *NORMALIZATIONS}), HasMethods(["forward", "statistics"])],
-        "linear_skip": ["boolean"],
-        "optimizer": [StrOptions(set(OPTIMIZERS)), HasMethods(["step", "zero_grad"])],
-        "lr": [Interval(Real, 0, None, closed="neither")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "gradient_clip": [Interval(Real, 0, None, closed="neither"), None],
-        "lr_schedule": [StrOptions(set(LR_SCHEDULES)), None],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "max_time": [Interval(Real, 0, None, closed="neither"), None],
-        "early_stopping": ["boolean", StrOptions({"auto"})],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "warm_start": ["boolean"],
-        "random_state": ["random_state"],
-        "device": [str],
-        "dtype": [StrOptions({"float32", "float64"})],
-        "n_threads": [Interval(Integral, 1, None, closed="left"), None],
-        "callbacks": [list, None],
-        "verbose": [Interval(Integral, 0, None, closed="left")],
-        "n_channels": [Interval(Integral, 1, None, closed="left")],
-        "layout": [StrOptions({"channels_last", "channels_first"})],
-    }
+class BaseAttentionLSTM(Parameters, CallbackSupportMixin, BaseEstimator):
+    """Windows in, forecasts out: `fit_windows` and `predict_windows`, which every door to the package calls."""
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -252,6 +69,58 @@ class BaseAttentionLSTM(CallbackSupportMixin, BaseEstimator):
         """Forecasts of shape (n, H, M), or (n, H, M, P) for classes, in the units of the targets."""
         return np.concatenate([self.network_.predict(**batch).cpu().numpy() for batch in self._batches(windows)])
 
+    def attend_windows(self, windows, kind="temporal"):
+        """Attention weights of shape (n, N, H, L) over steps or (n, N, 1, C) over channels; N heads.
+
+        Parameters
+        ----------
+        windows : WindowDataset
+            Windows.
+        kind : {'temporal', 'channel', 'input', 'state'}, default='temporal'
+            Which attention: that over time, on the states if there is one there and else on the inputs; that over
+            channels; or the one of the two over time that is named.
+        """
+        name = kind
+        if kind == "temporal":
+            name = "input" if self.network_.state_attention is None else "state"
+        if getattr(self.network_, f"{name}_attention", None) is None:
+            parameters = "channel_attention" if kind == "channel" else "attention and attention_position"
+            raise ValueError(
+                f"{type(self).__name__} was fitted without {kind} attention, so it has no weights of that kind. "
+                f"Fit with other {parameters}, or ask for another kind."
+            )
+        return np.concatenate([getattr(self.network_(**batch), name).cpu().numpy() for batch in self._batches(windows)])
+
+    def attention_weights(self, X, kind="temporal", per_head=False):
+        """What the prediction for each window looked at.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_steps, n_channels) or (n_samples, n_features)
+            Windows.
+        kind : {'temporal', 'channel', 'input', 'state'}, default='temporal'
+            'temporal' asks for past steps, 'channel' for channels. Where `attention_position` is 'both', 'temporal'
+            is the attention on the states, and 'input' and 'state' tell the two apart.
+        per_head : bool, default=False
+            Whether each head is shown, or the mean over the heads.
+
+        Returns
+        -------
+        weights : ndarray of shape (n_samples, n_steps or n_channels), or (n_samples, num_heads, n_steps or n_channels)
+            Each row sums to one, and missing steps have none. A pandas.DataFrame on the index of X, with a column per
+            lag (0 for the newest step) or channel, where X is one and `per_head` is False.
+        """
+        check_is_fitted(self)
+        weights = self.attend_windows(WindowDataset({"past": self._check_X(X)}), kind)[:, :, 0]  # (n, N, L)
+        if per_head:
+            return weights
+        weights = weights.mean(1)
+        if not hasattr(X, "iloc"):
+            return weights
+        import pandas as pd
+
+        return pd.DataFrame(weights, index=X.index, columns=weight_columns(kind, weights.shape[1]))
+
     def _batches(self, windows):
         """Inputs of the network, batch by batch, in a state fit for predicting."""
         device = find_device(self.device)
@@ -277,7 +146,7 @@ class BaseAttentionLSTM(CallbackSupportMixin, BaseEstimator):
         """The place where the estimator's parameters become a network."""
         normalization = self.normalization
         if normalization == "auto":
-            normalization = "window" if sizes["autoregressive"] else "global"
+            normalization = "last" if sizes["autoregressive"] else "global"
         with DrawFrom(self._generator):
             network = AttentionLSTM(
                 **sizes,
@@ -475,36 +344,11 @@ class BaseAttentionLSTM(CallbackSupportMixin, BaseEstimator):
 _HISTORY = ("epoch", "train_loss", "valid_loss", "dur")
 
 
-def check_observed(past):
-    """Refuse windows (n, L, C) that hold infinity, or nothing but missing values."""
-    table = distinct_steps(past)
-    seen = False
-    for rows in gen_batches(len(table), 1 << 18):
-        if np.isinf(table[rows]).any():
-            raise ValueError(
-                f"Input X contains infinity or a value too large for {past.dtype}. "
-                "Mark missing values as NaN, and scale or clip the rest."
-            )
-        seen = seen or not np.isnan(table[rows]).all()
-    if not seen:
-        raise ValueError(
-            f"Input X contains NaN only: none of its {table.size} values was observed. Pass windows in which at least "
-            "one value is a number."
-        )
+def weight_columns(kind, size):
+    """Names of `size` attention weights: lags, 0 for the newest step, or channels, as a pandas.Index."""
+    import pandas as pd
 
-
-def find_device(device):
-    """The device of torch that a name stands for."""
-    if device == "auto":
-        if torch.cuda.is_available():
-            return "cuda"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, ValueError) as error:
-        first_line = str(error).partition("\n")[0]
-        raise ValueError(f"device={device!r} cannot be used here: {first_line}. Use device='auto' or 'cpu'.") from None
-    return device
+    return pd.RangeIndex(size, name="channel") if kind == "channel" else pd.RangeIndex(1 - size, 1, name="lag")
 
 
 @lru_cache

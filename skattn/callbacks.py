@@ -1,4 +1,4 @@
-"""What training listens to, beyond skorch's own callbacks: the clock, a loss that runs away, scikit-learn's callbacks."""
+"""What training listens to beyond skorch's own callbacks: the clock, a loss that runs away, scikit-learn's protocol."""
 
 import time
 from copy import deepcopy

@@ -10,7 +10,8 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d
 
-from skattn.base import ATTRIBUTES, PARAMETERS, BaseAttentionLSTM
+from skattn.base import BaseAttentionLSTM
+from skattn.parameters import ATTRIBUTES, PARAMETERS
 from skattn.windows import WindowDataset
 
 

@@ -9,7 +9,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from skattn.base import ATTRIBUTES, PARAMETERS, BaseAttentionLSTM
+from skattn.base import BaseAttentionLSTM
+from skattn.parameters import ATTRIBUTES, PARAMETERS
 from skattn.windows import WindowDataset
 
 

@@ -20,8 +20,8 @@ class WindowSkip(nn.Module):
 
     def forward(self, x, future=None):
         """Linear forecast of shape (B, H, M, P) from `x` (B, L, C) and `future` (B, H, K)."""
-        inputs = x.flatten(1) if future is None else torch.cat([x.flatten(1), future.flatten(1)], 1)  # (B, L * C + H * K)
-        return self.linear(inputs).unflatten(1, self.shape)  # (B, H, M, P)
+        x = x.flatten(1) if future is None else torch.cat([x.flatten(1), future.flatten(1)], 1)  # (B, L * C + H * K)
+        return self.linear(x).unflatten(1, self.shape)  # (B, H, M, P)
 
 
 class ChannelSkip(nn.Module):

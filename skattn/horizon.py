@@ -1,0 +1,64 @@
+"""Forecasting horizons as steps and steps as dates, on any pandas index, regular or not.
+
+The values of a series are positions; its index is only carried along. What follows an irregular index is taken from
+the calendar that it shows: days of the week that occur in it, or its usual distance.
+"""
+
+import numpy as np
+import pandas as pd
+
+
+def next_dates(index, steps):
+    """The index values that lie `steps` (ints, from 1) after the end of a pandas `index`."""
+    last = index[-1]
+    if not isinstance(index, pd.DatetimeIndex):
+        values = [last + int(step) for step in steps]
+        return pd.PeriodIndex(values) if isinstance(index, pd.PeriodIndex) else pd.Index(values)
+    offset = index_offset(index)
+    dates = _calendar(last, offset, max(steps))[np.asarray(steps) - 1]
+    if isinstance(offset, pd.offsets.BaseOffset) and np.all(np.diff(steps) == 1):
+        dates = pd.DatetimeIndex(dates, freq=offset)
+    return dates
+
+
+def steps_ahead(fh, index):
+    """Steps (ints, from 1) after the end of a pandas `index` that sktime's `fh` stands for."""
+    values = fh.to_pandas()
+    if fh.is_relative:
+        if isinstance(values, pd.TimedeltaIndex):
+            values = index[-1] + values
+        else:
+            return values.to_numpy(dtype=int)
+    if not isinstance(index, pd.DatetimeIndex):
+        period = isinstance(index, pd.PeriodIndex)
+        return np.array([(value - index[-1]).n if period else value - index[-1] for value in values], dtype=int)
+    if isinstance(values, pd.PeriodIndex):
+        values = values.to_timestamp()
+    offset = index_offset(index)
+    n_steps = 1
+    while (dates := _calendar(index[-1], offset, n_steps))[-1] < values.max():
+        n_steps *= 2
+    places = dates.get_indexer(values)
+    if (places < 0).any():
+        missing = values[places < 0][0]
+        raise ValueError(
+            f"fh holds {missing}, which is no step of the series: its next ones are {dates[0]}, "
+            f"{_calendar(index[-1], offset, 2)[1]}, ... Use dates of its calendar, or steps ahead such as fh=[1, 2, 3]."
+        )
+    return places + 1
+
+
+def index_offset(index):
+    """Distance of the steps of a DatetimeIndex: its frequency, a business calendar, or its usual distance."""
+    freq = index.freq or (pd.infer_freq(index) if len(index) > 2 else None)
+    if freq is not None:
+        return pd.tseries.frequencies.to_offset(freq)
+    distance = pd.Series(index).diff().median() if len(index) > 1 else pd.Timedelta(days=1)
+    if distance == pd.Timedelta(days=1) and (index == index.normalize()).all():
+        days = sorted(set(index.dayofweek))
+        return pd.offsets.CustomBusinessDay(weekmask="".join("1" if day in days else "0" for day in range(7)))
+    return distance
+
+
+def _calendar(last, offset, n_steps):
+    return pd.DatetimeIndex([last + step * offset for step in range(1, n_steps + 1)])

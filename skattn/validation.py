@@ -1,0 +1,39 @@
+"""Checks of what a user hands in, each with the way out."""
+
+import numpy as np
+import torch
+from sklearn.utils import gen_batches
+
+from skattn.windows import distinct_steps
+
+
+def check_observed(past):
+    """Refuse windows (n, L, C) that hold infinity, or nothing but missing values."""
+    table = distinct_steps(past)
+    seen = False
+    for rows in gen_batches(len(table), 1 << 18):
+        if np.isinf(table[rows]).any():
+            raise ValueError(
+                f"Input X contains infinity or a value too large for {past.dtype}. "
+                "Mark missing values as NaN, and scale or clip the rest."
+            )
+        seen = seen or not np.isnan(table[rows]).all()
+    if not seen:
+        raise ValueError(
+            f"Input X contains NaN only: none of its {table.size} values was observed. Pass windows in which at least "
+            "one value is a number."
+        )
+
+
+def find_device(device):
+    """The device of torch that a name stands for."""
+    if device == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        first_line = str(error).partition("\n")[0]
+        raise ValueError(f"device={device!r} cannot be used here: {first_line}. Use device='auto' or 'cpu'.") from None
+    return device
