@@ -38,7 +38,7 @@ class AttentionLSTMForecaster(BaseForecaster):
     ----------
     regressor : AttentionLSTMRegressor, default=None
         The network and its training; its parameters are tuned as ``regressor__attention_dim`` and so on. None stands
-        for ``AttentionLSTMRegressor()``.
+        for ``AttentionLSTMRegressor(lr=0.003, dropout=0.2)``: slow and cautious, for series that are short.
     window_length : int, default=None
         Steps of the past that a forecast sees. None means three horizons, at least 36 steps and at most half of the
         series.
@@ -112,7 +112,7 @@ class AttentionLSTMForecaster(BaseForecaster):
         self._tails, self._X_tails = series, split(X) if X is not None else None
         windows = self._cut()
         self._trim()
-        self.regressor_ = _seeded(self.regressor, AttentionLSTMRegressor, self.random_state)
+        self.regressor_ = _seeded(self.regressor or default_regressor(), self.random_state)
         self.regressor_.fit_windows(windows)
         return self
 
@@ -288,7 +288,7 @@ class AttentionLSTMTimeSeriesRegressor(BaseRegressor):
     True
     """
 
-    _tags = {**_SHARED_TAGS, "X_inner_mtype": "numpy3D", "capability:multioutput": True}
+    _tags = {**_SHARED_TAGS, "X_inner_mtype": "numpy3D"}
 
     def __init__(self, regressor=None, random_state=None):
         self.regressor = regressor
@@ -296,7 +296,7 @@ class AttentionLSTMTimeSeriesRegressor(BaseRegressor):
         super().__init__()
 
     def _fit(self, X, y):
-        self.regressor_ = _seeded(self.regressor, AttentionLSTMRegressor, self.random_state)
+        self.regressor_ = _seeded(self.regressor or AttentionLSTMRegressor(), self.random_state)
         self.regressor_.fit(X.transpose(0, 2, 1), y)
         return self
 
@@ -342,7 +342,7 @@ class AttentionLSTMTimeSeriesClassifier(BaseClassifier):
         super().__init__()
 
     def _fit(self, X, y):
-        self.classifier_ = _seeded(self.classifier, AttentionLSTMClassifier, self.random_state)
+        self.classifier_ = _seeded(self.classifier or AttentionLSTMClassifier(), self.random_state)
         self.classifier_.fit(X.transpose(0, 2, 1), y)
         return self
 
@@ -366,9 +366,14 @@ def _face_test_params(name, kind):
     ]
 
 
-def _seeded(estimator, kind, random_state):
-    """A fresh copy of `estimator`, or of the default of its `kind`, seeded unless `random_state` is None."""
-    estimator = kind() if estimator is None else clone(estimator)
+def default_regressor(**params):
+    """What `AttentionLSTMForecaster` trains if it is given no regressor, with other `params` as they are named."""
+    return AttentionLSTMRegressor(**{"lr": 0.003, "dropout": 0.2, **params})
+
+
+def _seeded(estimator, random_state):
+    """A fresh copy of `estimator`, seeded unless `random_state` is None."""
+    estimator = clone(estimator)
     return estimator if random_state is None else estimator.set_params(random_state=random_state)
 
 

@@ -33,7 +33,7 @@ class AttentionDisplay:
     >>> from skattn import AttentionLSTMForecaster, AttentionLSTMRegressor
     >>> from skattn.inspection import AttentionDisplay
     >>> from sktime.datasets import load_airline
-    >>> forecaster = AttentionLSTMForecaster(AttentionLSTMRegressor(max_epochs=2), random_state=0)
+    >>> forecaster = AttentionLSTMForecaster(AttentionLSTMRegressor(attention_position="state"), random_state=0)
     >>> display = AttentionDisplay.from_estimator(forecaster.fit(load_airline(), fh=[1, 2, 3]))
     >>> display.weights.shape
     (3, 36)
@@ -99,7 +99,7 @@ class AttentionDisplay:
         image = self.ax_.imshow(self.weights, aspect="auto", cmap=cmap, vmin=0, interpolation="nearest")
         self.figure_.colorbar(image, ax=self.ax_, label="weight", pad=0.02)
         _label(self.ax_.yaxis, self.weights.index)
-        self.ax_.set_ylabel("forecast" if self.weights.index.name is None else str(self.weights.index.name))
+        self.ax_.set_ylabel("forecast")
 
     def _plot_profile(self):
         weights = self.weights.to_numpy()
@@ -115,7 +115,7 @@ class AttentionDisplay:
 
     def _column_title(self):
         name = self.weights.columns.name
-        return {"lag": "lag (0 is the newest step)", None: "past step"}.get(name, str(name))
+        return {"lag": "lag (0 is the newest step)", "channel": "channel"}.get(name, "past step")
 
 
 class ForecastDisplay:

@@ -33,6 +33,7 @@ def append(old, new):
 
 
 def values(frame):
+    """The values of a frame, as a contiguous table of float32: the one conversion from pandas."""
     return np.ascontiguousarray(frame.to_numpy(dtype=np.float32))
 
 

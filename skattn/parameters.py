@@ -29,7 +29,7 @@ PARAMETERS = """Parameters
         How a step is scored: additive (Bahdanau et al., 2015), dot or general (Luong et al., 2015), scaled dot with
         projected values (Vaswani et al., 2017), a subclass of :class:`skattn.nn.Attention`, or None for no
         attention over time, which leaves a plain LSTM.
-    attention_position : {'input', 'state', 'both'}, default='state'
+    attention_position : {'input', 'state', 'both'}, default='input'
         What is attended to: the embedded inputs, each multiplied by its weight before the encoder reads them; the
         states of the encoder, with one query per step ahead; or both. Only used when `attention` is not None.
     channel_attention : {'additive', 'dot', 'general', 'multihead'}, type or None, default=None
@@ -125,7 +125,7 @@ class Parameters:
     """Every parameter once: its name, its default and its constraint."""
 
     attention: object = "additive"
-    attention_position: str = "state"
+    attention_position: str = "input"
     channel_attention: object = None
     attention_dim: int = 32
     num_heads: int = 1

@@ -53,10 +53,10 @@ class AttentionLSTMRegressor(RegressorMixin, BaseAttentionLSTM):
     >>> import numpy as np
     >>> from skattn import AttentionLSTMRegressor
     >>> rng = np.random.default_rng(0)
-    >>> X = rng.normal(size=(200, 11, 2))  # 200 windows of 11 steps of 2 channels
+    >>> X = rng.normal(size=(400, 11, 2))  # 400 windows of 11 steps of 2 channels
     >>> y = 3 * X[:, 7, 0] + 100           # what matters lies four steps back
-    >>> model = AttentionLSTMRegressor(random_state=0).fit(X[:150], y[:150])
-    >>> bool(model.score(X[150:], y[150:]) > 0.9)
+    >>> model = AttentionLSTMRegressor(random_state=0).fit(X[:300], y[:300])
+    >>> bool(model.score(X[300:], y[300:]) > 0.9)
     True
     """
 

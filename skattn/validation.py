@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from sklearn.utils import gen_batches
 
 from skattn.windows import distinct_steps
 
@@ -11,13 +10,14 @@ def check_observed(past):
     """Refuse windows (n, L, C) that hold infinity, or nothing but missing values."""
     table = distinct_steps(past)
     seen = False
-    for rows in gen_batches(len(table), 1 << 18):
-        if np.isinf(table[rows]).any():
+    for start in range(0, len(table), 1 << 18):
+        chunk = table[start : start + (1 << 18)]
+        if np.isinf(chunk).any():
             raise ValueError(
                 f"Input X contains infinity or a value too large for {past.dtype}. "
                 "Mark missing values as NaN, and scale or clip the rest."
             )
-        seen = seen or not np.isnan(table[rows]).all()
+        seen = seen or not np.isnan(chunk).all()
     if not seen:
         raise ValueError(
             f"Input X contains NaN only: none of its {table.size} values was observed. Pass windows in which at least "

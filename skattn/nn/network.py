@@ -61,7 +61,7 @@ num_layers, embedding_dim, dropout, normalization, linear_skip
         head="point",
         loss="squared_error",
         attention="additive",
-        attention_position="state",
+        attention_position="input",
         channel_attention=None,
         attention_dim=32,
         num_heads=1,

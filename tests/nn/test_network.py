@@ -1,0 +1,482 @@
+"""Tests of the whole network: the diagram, every combination of parts, missing values, units, reproducibility."""
+
+from copy import deepcopy
+from inspect import signature
+from itertools import product
+from math import nan
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from skattn.nn import ATTENTIONS, ENCODERS, NORMALIZATIONS, AttentionLSTM, Attention
+from skattn.nn.random import DrawFrom, Dropout
+
+# windows, steps, channels, targets, steps ahead, channels known ahead; embedding, encoder and attention are wider
+B, L, C, M, H, K = 13, 5, 3, 2, 7, 11
+SIZES = dict(window_length=L, n_channels=C, horizon=H, n_targets=M)
+WIDTHS = dict(embedding_dim=17, hidden_size=19, attention_dim=23)
+TWO_HEADS = dict(embedding_dim=34, hidden_size=38, attention_dim=46, num_heads=2)
+
+every_encoder = pytest.mark.parametrize("encoder", ENCODERS)
+every_attention = pytest.mark.parametrize("attention", [None, *ATTENTIONS])
+every_position = pytest.mark.parametrize("position", ["input", "state", "both"])
+every_normalization = pytest.mark.parametrize("normalization", NORMALIZATIONS)
+with_and_without_future = pytest.mark.parametrize("n_future", [0, K])
+autoregressive_or_not = pytest.mark.parametrize("autoregressive", [False, True])
+
+
+def make(seed=0, **config):
+    """Make a network in float64 from a generator, with sizes and widths that are primes."""
+    with DrawFrom(torch.Generator().manual_seed(seed)):
+        network = AttentionLSTM(**{**SIZES, **WIDTHS, **config}).double()
+    for module in network.modules():
+        if isinstance(module, Dropout):
+            module.generator = torch.Generator().manual_seed(seed)
+    return network
+
+
+def stir(network):
+    """Give the skips, and whatever else starts from zero, numbers to work with."""
+    generator = torch.Generator().manual_seed(9)
+    for parameter in network.parameters():
+        parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+    return network
+
+
+def draw(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def inputs(n_future=0, window_length=L, n_channels=C, horizon=H):
+    """Draw what the network takes, by name."""
+    future = {"future": draw(B, horizon, n_future, seed=1)} if n_future else {}
+    return {"past": draw(B, window_length, n_channels), **future}
+
+
+def with_holes(x):
+    """Take a value, a step, a channel and a whole window out of `x` (B, L, C)."""
+    x = x.clone()
+    x[0, 1, 2] = x[1, 3] = x[2, -1] = x[3, :, 1] = x[4, :-1] = x[5] = nan
+    return x
+
+
+# ---------------------------------------------------------------------------------------------------- the diagram
+
+
+def test_diagram():
+    """Forward is its parts, one after the other: every part once, in the order of the diagram."""
+    network = stir(
+        make(
+            autoregressive=True,
+            n_future=K,
+            normalization="window",
+            channel_attention="dot",
+            attention_position="both",
+            dropout=0.5,
+        )
+    ).eval()
+    past, future = inputs(K).values()
+    past, future = with_holes(past), with_holes(future)
+    output = network(past, future)
+
+    normalised, loc_scale = network.normalization(past)
+    observed = ~torch.isnan(past)
+    x, channel = network.channel_attention(normalised.nan_to_num(), observed)
+    mask = observed.any(2)
+    z, input_ = network.input_attention(network.embedding(x, observed), mask)
+    states, summary = network.encoder(z, mask)
+    known = network.future_normalization(future)[0].nan_to_num()
+    query = summary + network.future_embedding(known, ~torch.isnan(future))
+    z, state = network.state_attention(query, states, mask)
+    params = network.head(z) + network.skip(x, known)
+    assert_close(tuple(output), (params, loc_scale, channel, input_, state))
+
+
+def test_plain_lstm_by_hand():
+    """Without attention and skip, the last state of torch's LSTM on the embedding goes into each step's map."""
+    network = make(attention=None, linear_skip=False, normalization="identity")
+    past = draw(B, L, C)
+    embedded = network.embedding.linear(torch.cat([past, torch.ones_like(past)], -1))
+    last = network.encoder.layers[0](embedded)[0][:, -1]  # (B, E)
+    expected = torch.stack([last @ w + b for w, b in zip(network.head.weight, network.head.bias, strict=True)], 1)
+    output = network(past)
+    assert_close(output.params.squeeze(-1), expected)
+    assert_close(network.predict(past), expected)
+    assert output.channel is None
+    assert output.input is None
+    assert output.state is None
+
+
+def test_skip_is_added():
+    """With a skip, the forecast is the network's plus the skip's."""
+    network = stir(make())
+    without = make(linear_skip=False)
+    without.load_state_dict({k: v for k, v in network.state_dict().items() if not k.startswith("skip")})
+    past = draw(B, L, C)
+    assert_close(network(past).params, without(past).params + network.skip(past))
+
+
+# ---------------------------------------------------------------------------------------------------- combinations
+
+
+def check(network, window, target):
+    """Check shapes, weights, loss and the gradient of every parameter."""
+    config = network.config
+    past, mask = window["past"], ~torch.isnan(window["past"])
+    n, length, channels = past.shape
+    heads, horizon, n_targets = config["num_heads"], config["horizon"], config["n_targets"]
+    output = network(**window)
+    assert output.params.shape == (n, horizon, n_targets, 1)
+    position = None if config["attention"] is None else config["attention_position"]
+    for weights, there, shape, where in (
+        (output.channel, config["channel_attention"], (n, heads, 1, channels), mask.any(1)),
+        (output.input, position in ("input", "both"), (n, heads, 1, length), mask.any(2)),
+        (output.state, position in ("state", "both"), (n, heads, horizon, length), mask.any(2)),
+    ):
+        if not there:
+            assert weights is None
+            continue
+        assert weights.shape == shape
+        assert (weights[~where[:, None, None].expand_as(weights)] == 0).all()
+        assert_close(weights.sum(-1), where.any(-1)[:, None, None].expand(weights.shape[:-1]).double())
+    losses = network.loss(output, target)
+    assert losses.shape == target.shape
+    assert torch.isfinite(losses).all()
+    losses.mean().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+        assert cancels(network, name) or parameter.grad.abs().amax() > 1e-12, f"{name} gets no gradient"
+
+
+def cancels(network, name):
+    """Whether softmax cancels a parameter: q . (k + b) is q . k plus a number that is the same for all k."""
+    if name.endswith("attention.key.bias"):
+        return not hasattr(network.get_submodule(name.removesuffix(".key.bias")), "v")
+    return name == "channel_attention.embedding.linear.bias" and not hasattr(network.channel_attention.attention, "v")
+
+
+@every_attention
+@every_position
+@every_encoder
+@pytest.mark.parametrize("widths", [WIDTHS, TWO_HEADS], ids=["one_head", "two_heads"])
+def test_every_parameter_learns(attention, position, encoder, widths):
+    """Every attention at every position with every encoder, one head and two: with values missing, all learn."""
+    network = stir(make(attention=attention, attention_position=position, encoder=encoder, **widths))
+    check(network, {"past": with_holes(draw(B, L, C))}, draw(B, H, M, seed=2))
+
+
+@every_normalization
+@pytest.mark.parametrize("channel_attention", [None, *ATTENTIONS])
+@with_and_without_future
+@autoregressive_or_not
+def test_every_parameter_learns_at_the_borders(normalization, channel_attention, n_future, autoregressive):
+    """So do all normalisations, channel attentions and known channels, whether targets are channels or not."""
+    network = make(
+        normalization=normalization,
+        channel_attention=channel_attention,
+        n_future=n_future,
+        autoregressive=autoregressive,
+        attention_position="both",
+    )
+    window = {name: with_holes(values) for name, values in inputs(n_future).items()}
+    check(stir(network), window, draw(B, H, M, seed=2))
+
+
+@every_encoder
+@pytest.mark.parametrize("num_layers", [1, 2, 3])
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_every_parameter_learns_in_every_layer(encoder, num_layers, dropout):
+    """So do all layers, with dropout and without."""
+    network = stir(make(encoder=encoder, num_layers=num_layers, dropout=dropout))
+    check(network, {"past": draw(B, L, C)}, draw(B, H, M, seed=2))
+
+
+@pytest.mark.parametrize(("window_length", "n_channels", "horizon"), [(1, 1, 1), (1, C, H), (L, 1, 1), (L, 1, H)])
+@every_encoder
+@autoregressive_or_not
+def test_sizes_of_one(window_length, n_channels, horizon, encoder, autoregressive):
+    """A window of one step, one channel, one step ahead: nothing is squeezed away."""
+    network = make(
+        window_length=window_length,
+        n_channels=n_channels,
+        horizon=horizon,
+        n_targets=1,
+        encoder=encoder,
+        autoregressive=autoregressive,
+        attention_position="both",
+        channel_attention="general",
+    )
+    output = network(draw(B, window_length, n_channels))
+    assert output.params.shape == (B, horizon, 1, 1)
+    assert output.channel.shape == (B, 1, 1, n_channels)
+    assert output.input.shape == (B, 1, 1, window_length)
+    assert output.state.shape == (B, 1, horizon, window_length)
+    assert network.predict(draw(1, window_length, n_channels)).shape == (1, horizon, 1)
+
+
+def test_class_head():
+    """The head "class" has a logit per class, its own loss, and predicts probabilities."""
+    network = make(horizon=1, n_targets=1, n_params=29, head="class", loss="cross_entropy")
+    past, target = draw(B, L, C), torch.arange(B, dtype=torch.float64).reshape(B, 1, 1)
+    output = network(past)
+    assert output.params.shape == (B, 1, 1, 29)
+    assert_close(network.predict(past), output.params.softmax(-1))
+    assert_close(network.loss(output, target)[3], -output.params.log_softmax(-1)[3, ..., 3])
+
+
+# ---------------------------------------------------------------------------------------------------- missing values
+
+
+@every_normalization
+@autoregressive_or_not
+def test_windows_with_holes_leave_the_others_alone(normalization, autoregressive):
+    """A window whose batch has missing values elsewhere is forecast to the same number, and all are finite."""
+    network = stir(make(normalization=normalization, autoregressive=autoregressive, channel_attention="additive"))
+    past = draw(B, L, C)
+    forecast, holed = network.predict(past), network.predict(with_holes(past))
+    assert torch.isfinite(holed).all()
+    assert_close(holed[6:], forecast[6:])
+    assert (holed[:6] - forecast[:6]).abs().amax(2).amin() > 1e-4
+
+
+@every_normalization
+def test_everything_missing(normalization):
+    """Windows and known channels without one observed value have a finite loss and finite gradients."""
+    network = stir(make(normalization=normalization, autoregressive=True, n_future=K, attention_position="both"))
+    output = network(torch.full((B, L, C), nan).double(), torch.full((B, H, K), nan).double())
+    network.loss(output, draw(B, H, M)).mean().backward()
+    assert torch.isfinite(output.params).all()
+    assert (output.input == 0).all()
+    assert (output.state == 0).all()
+    assert all(torch.isfinite(parameter.grad).all() for parameter in network.parameters() if parameter.grad is not None)
+
+
+def test_padding_on_the_left_is_not_looked_at():
+    """Steps that are missing altogether have no weight, and a shorter window of a state attention none of theirs."""
+    past = draw(B, L, C)
+    past[:, :2] = nan
+    output = stir(make(attention_position="both", channel_attention="additive"))(past)
+    assert (output.input[..., :2] == 0).all()
+    assert (output.state[..., :2] == 0).all()
+    assert (output.state[..., 2:] > 0).all()
+
+
+# ---------------------------------------------------------------------------------------------------- attention
+
+
+@every_attention
+@every_encoder
+def test_weights_change_with_the_input(attention, encoder):
+    """Weights at every place differ from window to window, and over the horizon (a query per step ahead)."""
+    if attention is None:
+        attention = type("Own", (ATTENTIONS["additive"],), {})  # a class of one's own
+    network = stir(make(attention=attention, channel_attention=attention, attention_position="both", encoder=encoder))
+    output = network(3 * draw(B, L, C))
+    for weights in (output.channel, output.input, output.state):
+        assert (weights[0] - weights[1]).abs().amax() > 1e-4
+    assert (output.state[:, :, 0] - output.state[:, :, 1]).abs().amax() > 1e-4
+
+
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_state_weights_change_with_the_state(attention):
+    """With the same states but another summary the weights differ: the state does not cancel in the softmax."""
+    network = stir(make(attention=attention))
+    states, mask = draw(B, L, 19), torch.ones(B, L, dtype=torch.bool)
+    one, other = (network.state_attention(draw(B, 1, 19, seed=seed), states, mask)[1] for seed in (1, 2))
+    assert (one - other).abs().amax() > 1e-4
+
+
+@with_and_without_future
+def test_known_channels_reach_their_own_step_only(n_future):
+    """What is known of a step ahead changes the forecast of that step, through the network and through the skip."""
+    if not n_future:
+        with pytest.raises(TypeError):
+            make()(draw(B, L, C), draw(B, H, K), draw(B, H, K))
+        return
+    for linear_skip, autoregressive in ((False, False), (False, True), (True, True)):
+        network = stir(make(n_future=K, linear_skip=linear_skip, autoregressive=autoregressive))
+        window = inputs(K)
+        other = {**window, "future": window["future"].clone()}
+        other["future"][:, 3] += 1
+        changed = (network.predict(**window) - network.predict(**other)).abs().amax((0, 2)) > 1e-6
+        assert changed.tolist() == [step == 3 for step in range(H)]
+
+
+# ---------------------------------------------------------------------------------------------------- units
+
+
+@pytest.mark.parametrize(("normalization", "factor"), [("window", 4.0), ("window", 1.0), ("last", 1.0)])
+def test_forecast_follows_the_level_of_the_window(normalization, factor):
+    """Where targets are channels of the window, the forecast of 4 x + 50 is 4 times that of x, plus 50."""
+    network = stir(make(normalization=normalization, autoregressive=True))
+    past = draw(B, L, C)
+    moved = past.clone()
+    moved[..., :M] = factor * past[..., :M] + 50
+    assert_close(network.predict(moved), factor * network.predict(past) + 50)
+
+
+@pytest.mark.parametrize("normalization", ["window", "last"])
+def test_level_is_put_back_only_if_targets_are_channels(normalization):
+    """Elsewhere the level of a window says nothing about its target, and the forecast does not see it."""
+    network = stir(make(normalization=normalization))
+    past = draw(B, L, C)
+    assert_close(network.predict(past + 50), network.predict(past))
+
+
+def test_loss_is_taken_in_normalised_units():
+    """Level 10 and scale 2: a target of 14 is 2, and the squared error of a forecast p is (p - 2)^2."""
+    network = stir(make(autoregressive=True, normalization="global"))
+    network.normalization.loc.fill_(10)
+    network.normalization.scale.fill_(2)
+    output = network(draw(B, L, C))
+    params = output.params.squeeze(-1)
+    assert_close(network.loss(output, torch.full((B, H, M), 14.0).double()), (params - 2) ** 2)
+    assert_close(network.rescale(output).squeeze(-1), 2 * params + 10)
+    assert_close(network.predict(draw(B, L, C)), 2 * params + 10)
+
+
+def test_loss_is_taken_in_the_units_of_the_target_elsewhere():
+    """Where targets are no channels, they are compared as they are."""
+    network = stir(make(normalization="global"))
+    network.normalization.loc.fill_(10)
+    output = network(draw(B, L, C))
+    assert_close(network.loss(output, torch.full((B, H, M), 14.0).double()), (output.params.squeeze(-1) - 14) ** 2)
+
+
+def test_first_forecast_of_a_silent_head_is_the_last_value():
+    """The skip starts from zero: with a head of zeros too, normalization="last" is the naive forecast."""
+    network = make(autoregressive=True, normalization="last")
+    network.head.weight.data.zero_()
+    past = draw(B, L, C)
+    assert_close(network.predict(past), past[:, -1:, :M].expand(B, H, M))
+
+
+# ---------------------------------------------------------------------------------------------------- reproducible
+
+
+EVERYTHING = dict(
+    n_future=K, channel_attention="multihead", attention_position="both", encoder="transformer", dropout=0.5, num_layers=2
+)
+
+
+def bits(network):
+    return torch.cat([value.flatten() for value in network.state_dict().values()])
+
+
+@every_encoder
+@every_attention
+def test_same_generator_same_bits(encoder, attention):
+    """The same seed gives the same network bit for bit, another seed another; the global state is left alone."""
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    config = {**EVERYTHING, "encoder": encoder, "attention": attention, "channel_attention": attention}
+    one = make(3, **config)
+    torch.rand(1)
+    torch.set_rng_state(before)
+    same, other = make(3, **config), make(4, **config)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(bits(one), bits(same))
+    assert not torch.equal(bits(one), bits(other))
+    window = inputs(K)
+    assert torch.equal(one(**window).params, same(**window).params)  # in training, dropout included
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        EVERYTHING,
+        dict(attention=ATTENTIONS["dot"], encoder=ENCODERS["gru"], normalization=NORMALIZATIONS["last"], autoregressive=True),
+        dict(attention=None, loss=nn.HuberLoss, linear_skip=False, **TWO_HEADS),
+        dict(horizon=1, n_targets=1, n_params=5, head="class", loss="cross_entropy"),
+    ],
+    ids=["default", "everything", "classes", "plain", "class_head"],
+)
+def test_config_rebuilds(config):
+    """AttentionLSTM(**network.config) takes the weights and gives the same forecasts; so does a copy."""
+    network = stir(make(**config)).eval()
+    rebuilt = AttentionLSTM(**network.config).double().eval()
+    rebuilt.load_state_dict(network.state_dict())
+    assert rebuilt.config == network.config
+    window = inputs(network.config["n_future"], horizon=network.config["horizon"])
+    for other in (rebuilt, deepcopy(network)):
+        assert torch.equal(other.predict(**window), network.predict(**window))
+
+
+def test_config_names_every_argument():
+    """What was left to its default is in the config too."""
+    config = make(hidden_size=29).config
+    assert config["hidden_size"] == 29
+    assert config["encoder"] == "lstm"
+    assert list(config) == list(signature(AttentionLSTM).parameters)
+
+
+def test_forward_keeps_nothing():
+    """Attention weights are returned and never stored: a network that ran can be copied and holds no new tensor."""
+    network = make(**EVERYTHING)
+    before = {name: sorted(vars(module)) for name, module in network.named_modules()}
+    network(**inputs(K)).params.sum().backward()
+    assert {name: sorted(vars(module)) for name, module in network.named_modules()} == before
+    assert not [n for m in network.modules() for n, v in vars(m).items() if isinstance(v, torch.Tensor)]
+    assert torch.equal(bits(deepcopy(network)), bits(network))
+
+
+def test_dropout_reaches_the_head():
+    """With one recurrent layer, dropout acts before the head; in evaluation it does not act at all."""
+    network = make(dropout=0.5, linear_skip=False)
+    past = draw(B, L, C)
+    one, other = network(past).params, network(past).params
+    assert not torch.equal(one, other)
+    network.eval()
+    assert torch.equal(network(past).params, network(past).params)
+
+
+# ---------------------------------------------------------------------------------------------------- newcomers
+
+
+def test_parts_of_ones_own():
+    """An attention, an encoder and a normalisation of one's own are classes given in place of a name."""
+
+    class Even(Attention):
+        def score(self, query, key):
+            return 0 * (query @ key.transpose(-1, -2))
+
+    class Mean(nn.Module):
+        def __init__(self, input_size, hidden_size, num_layers, num_heads, dropout):
+            super().__init__()
+            self.linear = nn.Linear(input_size, hidden_size)
+
+        def forward(self, x, mask=None):
+            states = self.linear(x)
+            return states, states.mean(1, keepdim=True)
+
+    class Tens(NORMALIZATIONS["identity"]):
+        def statistics(self, x):
+            loc, scale = super().statistics(x)
+            return loc, scale * 10
+
+    network = make(attention=Even, channel_attention=Even, encoder=Mean, normalization=Tens, attention_position="both")
+    output = network(draw(B, L, C))
+    assert_close(output.input, torch.full((B, 1, 1, L), 1 / L).double())
+    assert_close(output.channel, torch.full((B, 1, 1, C), 1 / C).double())
+    assert_close(output.state, torch.full((B, 1, H, L), 1 / L).double())
+    assert_close(output.loc_scale[1], torch.full((B, 1, C), 10.0).double())
+    assert isinstance(network.encoder, Mean)
+
+
+@pytest.mark.parametrize("part", ["attention", "channel_attention", "encoder", "normalization", "head", "loss"])
+def test_unknown_names(part):
+    """A name that is not in the dictionary is refused."""
+    with pytest.raises(KeyError, match="abracadabra"):
+        make(**{part: "abracadabra"})
+
+
+def test_combinations_cover_the_dictionaries():
+    """A newcomer in a dictionary is in the tests above, for they iterate it."""
+    names = [mark.args[1] for mark in (every_attention.mark, every_encoder.mark, every_normalization.mark)]
+    assert [list(n) for n in names] == [[None, *ATTENTIONS], list(ENCODERS), list(NORMALIZATIONS)]
+    assert len(list(product(*names))) == 60

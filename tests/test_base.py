@@ -1,0 +1,1000 @@
+"""Tests of what the regressor and the classifier share: input, training, randomness, persistence, manners."""
+
+import copy
+import gc
+import os
+import pickle
+import re
+import threading
+import tracemalloc
+import weakref
+
+import cloudpickle
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from skorch.callbacks import Callback
+
+from skattn import AttentionLSTMClassifier, AttentionLSTMRegressor
+from skattn.nn import ATTENTIONS, ENCODERS, NORMALIZATIONS
+from skattn.windows import cut
+
+N, L, C = 61, 5, 3
+SMALL = dict(
+    hidden_size=7,
+    embedding_dim=2,
+    attention_dim=11,
+    batch_size=16,
+    max_epochs=3,
+    early_stopping=False,
+    random_state=0,
+)
+STOPPING = dict(early_stopping=True, validation_fraction=0.3, n_iter_no_change=99, tol=0.0)
+DROPOUT = dict(dropout=0.5, num_layers=2)
+
+KINDS = [AttentionLSTMRegressor, AttentionLSTMClassifier]
+both = pytest.mark.parametrize("kind", KINDS, ids=["regressor", "classifier"])
+
+
+def windows(n=N, length=L, channels=C, seed=0):
+    """Draw windows, in float32, which are not copied on their way to the network."""
+    return np.random.default_rng(seed).normal(size=(n, length, channels)).astype(np.float32)
+
+
+def target_of(kind, X):
+    """Make targets that depend on one value of each window."""
+    value = np.nan_to_num(X.reshape(len(X), -1)[:, 7])
+    return value.astype(float) if kind is AttentionLSTMRegressor else np.where(value > 0.3, "up", "down")
+
+
+def make(kind=AttentionLSTMRegressor, **parameters):
+    return kind(**{**SMALL, **parameters})
+
+
+def fitted(kind=AttentionLSTMRegressor, **parameters):
+    X = windows()
+    return make(kind, **parameters).fit(X, target_of(kind, X))
+
+
+def output(model, X=None):
+    """Predictions as numbers."""
+    X = windows() if X is None else X
+    return model.predict_proba(X) if hasattr(model, "predict_proba") else model.predict(X)
+
+
+def bits(model):
+    return torch.cat([value.flatten() for value in model.network_.state_dict().values()])
+
+
+class Datasets(Callback):
+    """Keep the datasets that training and validation iterate over."""
+
+    def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+        self.train_, self.valid_ = dataset_train, dataset_valid
+
+
+# ---------------------------------------------------------------------------------------------------- X
+
+
+@both
+@pytest.mark.parametrize("fit_2d", [False, True])
+def test_flattened_windows(kind, fit_2d):
+    """Windows flattened step by step are the windows, given n_channels, in fit and in predict."""
+    X = windows()
+    flat = X.reshape(N, -1)
+    expected = fitted(kind)
+    model = make(kind, n_channels=C).fit(flat if fit_2d else X, target_of(kind, X))
+    assert_array_equal(bits(model), bits(expected))
+    assert_array_equal(output(model, flat if fit_2d else X), output(expected))
+    assert model.n_features_in_ == (L * C if fit_2d else L)
+    assert model.n_channels_in_ == C
+
+
+@both
+def test_flat_windows_have_one_channel(kind):
+    """A table is windows of one channel, with as many steps as columns."""
+    X = windows(channels=1, length=L * C)
+    one, other = (make(kind).fit(x, target_of(kind, X)) for x in (X, X[..., 0]))
+    assert_array_equal(bits(one), bits(other))
+    assert other.n_channels_in_ == 1
+    assert other.network_.config["window_length"] == L * C
+
+
+@both
+@pytest.mark.parametrize("flat", [False, True])
+def test_channels_first_is_the_transposed(kind, flat):
+    """layout="channels_first" takes (n, channels, steps), or channel after channel, and learns the same."""
+    X = windows()
+    turned = X.transpose(0, 2, 1)
+    model = make(kind, layout="channels_first", n_channels=C)
+    turned = np.ascontiguousarray(turned).reshape(N, -1) if flat else turned
+    model.fit(turned, target_of(kind, X))
+    expected = fitted(kind)
+    assert_array_equal(bits(model), bits(expected))
+    assert_allclose(output(model, turned), output(expected), rtol=1e-6)
+    assert model.n_channels_in_ == C
+
+
+@both
+def test_anything_like_an_array(kind):
+    """Nested lists, float64, integers, read-only and Fortran-ordered arrays are all one."""
+    X = np.random.default_rng(0).integers(-9, 9, size=(N, L, C))
+    y = target_of(kind, X)
+    read_only = X.astype(np.float32)
+    read_only.flags.writeable = False
+    expected = output(make(kind).fit(X, y), X)
+    for other in (X.tolist(), X.astype(float), X.astype(np.float32), read_only, np.asfortranarray(X, dtype=np.float32)):
+        assert_array_equal(output(make(kind).fit(other, list(y)), other), expected)
+
+
+@both
+def test_data_frame(kind):
+    """A table with names is learned as an array, its names are kept and compared."""
+    X = windows(channels=1)[..., 0]
+    X = np.hstack([X, X[:, ::-1]])
+    y = target_of(kind, X)
+    frame = pd.DataFrame(X, columns=[f"lag {i}" for i in range(2 * L)])
+    model = make(kind).fit(frame, pd.Series(y, index=range(100, 100 + N)))
+    assert_array_equal(model.feature_names_in_, frame.columns)
+    assert_array_equal(output(model, frame), output(make(kind).fit(X, y), X))
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(frame.rename(columns={"lag 3": "lag three"}))
+
+
+@both
+def test_other_columns_in_predict(kind):
+    """A table of another width than in fit is refused, with both numbers."""
+    X = windows(channels=1)[..., 0]
+    with pytest.raises(ValueError, match="X has 4 features, but .* is expecting 5 features"):
+        make(kind).fit(X, target_of(kind, np.hstack([X, X]))).predict(X[:, :4])
+
+
+@both
+def test_series_of_other_index_is_taken_by_position(kind):
+    """The index of y does not matter: rows belong together by position."""
+    X = windows()
+    y = pd.Series(target_of(kind, X), index=np.arange(N)[::-1])
+    assert_array_equal(bits(make(kind).fit(X, y)), bits(fitted(kind)))
+
+
+def test_windows_are_not_copied():
+    """A float32 array reaches the batches as it is; so does a view of overlapping windows."""
+    for X in (windows(), np.lib.stride_tricks.sliding_window_view(windows(N, 1, 1).ravel(), L)[..., None]):
+        datasets = Datasets()
+        make(callbacks=[datasets]).fit(X, np.arange(len(X)))
+        assert np.shares_memory(datasets.train_.arrays["past"], X)
+
+
+@both
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((N, L + 2, C), r"X has windows of 7 steps, but AttentionLSTM\w+ is expecting 5 steps, as seen in fit. Pass"),
+        ((N, L, C + 1), r"X has windows of 4 channels, but AttentionLSTM\w+ is expecting 3 channels, as seen in fit"),
+        ((N, L), r"X has windows of 1 channels, but AttentionLSTM\w+ is expecting 3 channels"),
+        ((N, 2, L, C), r"X has 4 dimensions but at most 3 are allowed|X has windows of|is expecting"),
+        ((N,), "Reshape your data"),
+    ],
+)
+def test_other_shapes_in_predict(kind, shape, message):
+    """Windows of other sizes than in fit are refused, with both numbers and the way out."""
+    with pytest.raises(ValueError, match=message):
+        fitted(kind).predict(np.ones(shape, np.float32))
+
+
+@both
+def test_shapes_that_cannot_be_fitted(kind):
+    """Four dimensions, or columns that n_channels does not divide."""
+    y = target_of(kind, windows())
+    with pytest.raises(ValueError, match=r"X has 4 dimensions but at most 3 are allowed: .* Reshape your data"):
+        make(kind).fit(np.ones((N, 2, L, C)), y)
+    with pytest.raises(ValueError, match=r"X has 7 columns, which n_channels = 3 channels of equal length cannot fill"):
+        make(kind, n_channels=3).fit(np.ones((N, 7)), y)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        make(kind).fit(windows(), y[:-1])
+
+
+@both
+def test_infinity_and_nothing_at_all(kind):
+    """Infinity is refused in fit and predict; so are windows without one observed value."""
+    X = windows()
+    y = target_of(kind, X)
+    holed = X.copy()
+    holed[3, 2, 1] = np.inf
+    for call in (lambda: make(kind).fit(holed, y), lambda: fitted(kind).predict(holed)):
+        with pytest.raises(ValueError, match="Input X contains infinity or a value too large"):
+            call()
+    with pytest.raises(ValueError, match=r"Input X contains NaN only: none of its 915 values was observed. Pass windows"):
+        make(kind).fit(np.full_like(X, np.nan), y)
+
+
+@both
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_missing_values(kind, normalization):
+    """Values, steps, channels and windows may be missing: losses, gradients and predictions stay finite."""
+    X = windows()
+    X[0, 1, 2] = X[1, 3] = X[2, :, 1] = X[3] = X[4, :-1] = X[5:20, 0] = np.nan
+
+    class Gradients(Callback):
+        seen = []
+
+        def on_grad_computed(self, net, named_parameters, **kwargs):
+            self.seen.append(all(torch.isfinite(p.grad).all() for _, p in named_parameters))
+
+    options = dict(channel_attention="additive", attention_position="both")
+    model = make(kind, normalization=normalization, callbacks=[Gradients()], **options)
+    model.fit(X, target_of(kind, X))
+    assert Gradients.seen == [True] * 12
+    assert np.isfinite(model.history_["train_loss"]).all()
+    assert np.isfinite(output(model, X)).all()
+    before = output(model, windows())
+    assert_array_equal(output(model, X)[20:], before[20:])
+    assert (output(model, X)[:6] != before[:6]).any()
+
+
+@both
+def test_missing_is_not_zero(kind):
+    """A window with a missing value is predicted otherwise than one with a zero, or the mean, in its place."""
+    model = fitted(kind)
+    X = windows()
+    X[:, 2, 1] = np.nan
+    filled = np.where(np.isnan(X), model.network_.normalization.loc[1].item(), X)
+    assert (output(model, X) != output(model, filled)).all()
+
+
+@both
+def test_rows_are_independent(kind):
+    """A row is predicted the same alone, among others, and in any order."""
+    model = fitted(kind, dtype="float64", attention_position="both", channel_attention="dot")
+    X = windows(300)  # more than one batch of prediction
+    expected = output(model, X)
+    order = np.random.default_rng(0).permutation(300)
+    assert_allclose(output(model, X[order]), expected[order], rtol=1e-12)
+    assert_allclose(np.concatenate([output(model, X[i : i + 1]) for i in (0, 127, 128, 299)]), expected[[0, 127, 128, 299]])
+
+
+# ---------------------------------------------------------------------------------------------------- parameters
+
+
+WIDE = dict(embedding_dim=6, hidden_size=6, attention_dim=6)
+# For each parameter: the others, a value, and another value that changes predictions, losses or their number.
+CHANGES = {
+    "attention": ({}, "additive", "general"),
+    "attention_position": ({}, "state", "input"),
+    "channel_attention": ({}, None, "dot"),
+    "attention_dim": ({}, 11, 13),
+    "num_heads": (WIDE, 1, 3),
+    "encoder": ({}, "lstm", "gru"),
+    "hidden_size": ({}, 7, 13),
+    "num_layers": ({}, 1, 2),
+    "embedding_dim": ({}, 2, 3),
+    "dropout": ({}, 0.0, 0.5),
+    "normalization": ({}, "auto", "last"),
+    "linear_skip": ({}, True, False),
+    "optimizer": ({}, "adam", "rmsprop"),
+    "lr": ({}, 0.01, 0.02),
+    "weight_decay": ({}, 0.0, 0.1),
+    "gradient_clip": (dict(optimizer="sgd"), 1.0, 0.01),
+    "lr_schedule": ({}, None, "exponential"),
+    "batch_size": ({}, 16, 17),
+    "max_epochs": ({}, 3, 4),
+    "max_time": ({}, None, 1e-9),
+    "early_stopping": (dict(validation_fraction=0.3), False, True),
+    "validation_fraction": (STOPPING, 0.3, 0.4),
+    "n_iter_no_change": ({**STOPPING, "tol": 0.9, "max_epochs": 9}, 2, 5),
+    "tol": ({**STOPPING, "max_epochs": 9, "n_iter_no_change": 2, "lr": 0.003}, 0.0, 0.9),
+    "warm_start": ({}, False, True),
+    "random_state": ({}, 0, 1),
+    "dtype": ({}, "float32", "float64"),
+    "n_channels": ({}, 1, 3),
+    "layout": (dict(n_channels=3), "channels_last", "channels_first"),
+}
+CHANGES_OF_ONE = {"loss": ("squared_error", "absolute_error"), "class_weight": (None, {"up": 9, "down": 1})}
+# These change what happens around training, not its outcome; each has a test of its own.
+CHANGES_NO_OUTCOME = {
+    "device": "test_unknown_device",
+    "n_threads": "test_n_threads",
+    "callbacks": "test_windows_are_not_copied",
+    "verbose": "test_verbose",
+}
+
+
+def outcome(model):
+    """Fit twice, as warm_start demands, on flat windows, as n_channels does: predictions and history."""
+    X = windows()
+    y = target_of(type(model), X)
+    X = X.reshape(N, -1)
+    history = model.fit(X, y).fit(X, y).history_.drop(columns="dur", errors="ignore")
+    return output(model, X), history
+
+
+def same_outcome(one, other):
+    (ours, our_history), (theirs, their_history) = one, other
+    return np.array_equal(ours, theirs) and our_history.equals(their_history)
+
+
+@both
+@pytest.mark.parametrize("name", CHANGES)
+def test_every_parameter_changes_something(kind, name):
+    """Another value changes predictions or history; the same value changes nothing."""
+    others, value, other = CHANGES[name]
+    before = outcome(make(kind, **{**others, name: value}))
+    assert same_outcome(before, outcome(make(kind, **{**others, name: value})))
+    assert not same_outcome(before, outcome(make(kind, **{**others, name: other})))
+
+
+@both
+def test_parameters_of_one_estimator_change_something(kind):
+    """So do the parameters that only one of the two has, or whose values differ."""
+    for name, (value, other) in CHANGES_OF_ONE.items():
+        if name == "class_weight" and kind is AttentionLSTMRegressor:
+            continue
+        if name == "loss" and kind is AttentionLSTMClassifier:
+            value, other = "cross_entropy", torch.nn.CrossEntropyLoss(label_smoothing=0.5)
+        before = outcome(make(kind, **{name: value}))
+        assert same_outcome(before, outcome(make(kind, **{name: value})))
+        assert not same_outcome(before, outcome(make(kind, **{name: other})))
+
+
+@both
+def test_every_parameter_is_tested(kind):
+    """A new parameter is in the tables above, or names the test that shows what it does."""
+    assert set(kind().get_params()) <= {*CHANGES, *CHANGES_OF_ONE, *CHANGES_NO_OUTCOME}
+    assert all(test in globals() for test in CHANGES_NO_OUTCOME.values())
+
+
+@both
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("attention", ATTENTIONS), ("channel_attention", ATTENTIONS), ("encoder", ENCODERS), ("normalization", NORMALIZATIONS)],
+)
+def test_every_name_is_its_class(kind, name, options):
+    """Each key of a dictionary, given by name or by class, trains the same network; no two keys train alike."""
+    seen = []
+    for key, choice in options.items():
+        by_name, by_class = fitted(kind, **{name: key}), fitted(kind, **{name: choice})
+        assert_array_equal(bits(by_name), bits(by_class))
+        assert not any(np.array_equal(output(by_name), other) for other in seen)
+        seen.append(output(by_name))
+
+
+def test_normalization_auto_is_global_for_rows():
+    """The targets of rows are no channels of their windows."""
+    assert_array_equal(bits(fitted(normalization="auto")), bits(fitted(normalization="global")))
+
+
+def test_scales_are_those_of_the_training_data():
+    """The normalisation holds mean and deviation of each channel, missing values left out."""
+    X = windows() * [1, 10, 100] + [0, 5, 1000]
+    X[3:20, 2, 1] = np.nan
+    model = make(dtype="float64").fit(X, target_of(AttentionLSTMRegressor, X))
+    assert_allclose(model.network_.normalization.loc, np.nanmean(X, (0, 1)))
+    assert_allclose(model.network_.normalization.scale, np.nanstd(X, (0, 1)))
+
+
+@both
+def test_units_of_X_do_not_matter(kind):
+    """Channels in other units give the same predictions, in float64 to its rounding."""
+    X = windows().astype(float)
+    y = target_of(kind, X)
+    scaled = X * [1e-6, 1.0, 1e6] + [0, -5, 1e7]
+    one, other = (make(kind, dtype="float64").fit(x, y) for x in (X, scaled))
+    assert_allclose(output(one, X), output(other, scaled), rtol=1e-6)
+
+
+@both
+def test_dtype(kind):
+    """The network, and what it predicts, has the dtype asked for, whatever that of X."""
+    for name in ("float32", "float64"):
+        for X in (windows(), windows().astype(float)):
+            model = make(kind, dtype=name).fit(X, target_of(kind, X))
+            assert {str(p.dtype) for p in model.network_.state_dict().values()} == {f"torch.{name}"}
+            assert output(model, X).dtype == name
+
+
+# ---------------------------------------------------------------------------------------------------- early stopping
+
+
+@both
+@pytest.mark.parametrize(("n", "fraction", "held_out"), [(99, 0.1, 0), (100, 0.1, 10), (39, 0.25, 0), (40, 0.25, 10)])
+def test_early_stopping_auto(kind, n, fraction, held_out):
+    """'auto' holds windows out as soon as they are at least ten."""
+    X = windows(n)
+    datasets = Datasets()
+    options = dict(early_stopping="auto", validation_fraction=fraction, max_epochs=1, callbacks=[datasets])
+    model = make(kind, **options).fit(X, target_of(kind, X))
+    assert ("valid_loss" in model.history_) == bool(held_out)
+    assert len(datasets.valid_ or ()) == held_out
+
+
+@both
+def test_early_stopping_auto_never_fails(kind):
+    """Where held-out windows and the gap before them would leave nothing to train on, 'auto' holds nothing out."""
+    X = windows(150, 200, 1)
+    model = kind(**{**SMALL, "early_stopping": "auto", "max_epochs": 1}).fit(X, target_of(kind, X))
+    assert "valid_loss" not in model.history_
+
+
+@both
+def test_early_stopping_that_is_asked_for_fails(kind):
+    """With early_stopping=True the same is an error, with the numbers and the way out."""
+    X = windows(50, 53, 1)
+    message = r"holds out the newest 5 of 50 windows and drops 52 before them, .* Use early_stopping=False"
+    with pytest.raises(ValueError, match=message):
+        make(kind, early_stopping=True).fit(X, target_of(kind, X))
+
+
+@both
+def test_newest_windows_are_held_out(kind):
+    """18 of 61 windows validate, the newest; 4 before them share steps with them and are left out."""
+    datasets = Datasets()
+    fitted(kind, **STOPPING, callbacks=[datasets])
+    assert_array_equal(datasets.valid_.index, np.arange(43, 61))
+    assert_array_equal(datasets.train_.index, np.arange(39))
+
+
+@both
+def test_best_weights_are_restored(kind):
+    """The validation loss of what is returned is the smallest of the history."""
+    datasets = Datasets()
+    model = fitted(kind, **STOPPING, callbacks=[datasets]).set_params(max_epochs=15, lr=0.3)
+    X = windows()
+    model.fit(X, target_of(kind, X))
+    losses = model.history_["valid_loss"]
+    assert losses.argmin() < len(losses) - 1  # there was something to restore
+    batch, target = datasets.valid_.__getitems__(np.arange(18))
+    model.network_.eval()
+    with torch.no_grad():
+        loss = model.net_.get_loss(model.network_(**batch), target)
+    assert_allclose(loss.item(), losses.min(), rtol=1e-6)
+
+
+@both
+def test_early_stopping_stops(kind):
+    """After n_iter_no_change epochs without improvement by tol, training ends."""
+    X = windows()
+    options = dict(early_stopping=True, validation_fraction=0.3, max_epochs=50, lr=0.1)
+    model = make(kind, n_iter_no_change=4, tol=0.0, **options).fit(X, target_of(kind, X))
+    losses = model.history_["valid_loss"]
+    assert len(losses) < 50
+    assert len(losses) == losses.argmin() + 1 + 4
+    # no loss improves by 99.9 %: the first epoch is the best
+    model = make(kind, n_iter_no_change=4, tol=0.999, **options).fit(X, target_of(kind, X))
+    assert len(model.history_) == 1 + 4
+
+
+# ---------------------------------------------------------------------------------------------------- going on
+
+
+@both
+def test_warm_start_goes_on(kind):
+    """Two fits of two epochs and one are one fit of three: weights, shuffling, optimizer and history go on."""
+    X = windows()
+    y = target_of(kind, X)
+    whole = make(kind, max_epochs=3).fit(X, y)
+    model = make(kind, max_epochs=2, warm_start=True).fit(X, y)
+    after_two = bits(model)
+    model.set_params(max_epochs=1).fit(X, y)
+    assert not torch.equal(bits(model), after_two)
+    assert torch.equal(bits(model), bits(whole))
+    assert_array_equal(model.history_["train_loss"], whole.history_["train_loss"])
+
+
+@both
+def test_without_warm_start_fit_starts_anew(kind):
+    """A second fit gives what the first gave, even after others on other data."""
+    X = windows()
+    model = fitted(kind)
+    first = bits(model)
+    other = windows(17, 7, 2, seed=1)
+    model.fit(other, target_of(kind, other))
+    assert model.n_channels_in_ == 2
+    model.fit(X, target_of(kind, X))
+    assert torch.equal(bits(model), first)
+    assert len(model.history_) == 3
+
+
+@both
+def test_warm_start_keeps_sizes_and_scales(kind):
+    """Going on, windows must fit the network, whose scales stay those of the first fit."""
+    X = windows()
+    y = target_of(kind, X)
+    model = make(kind, warm_start=True).fit(X, y)
+    loc = model.network_.normalization.loc.clone()
+    model.fit(X + 5, y)
+    assert torch.equal(model.network_.normalization.loc, loc)
+    with pytest.raises(ValueError, match="is expecting 3 channels"):
+        model.fit(X[..., :2], y)
+
+
+@both
+def test_partial_fit_is_fit(kind):
+    """Three calls of partial_fit are a fit of three epochs; the history has a row for each."""
+    X = windows()
+    y = target_of(kind, X)
+    model = make(kind)
+    for _ in range(3):
+        model.partial_fit(X, y)
+    assert torch.equal(bits(model), bits(make(kind, max_epochs=3).fit(X, y)))
+    assert len(model.history_) == 3
+    assert_allclose(model.history_["train_loss"], fitted(kind).history_["train_loss"])
+
+
+@both
+def test_partial_fit_goes_on_from_fit(kind):
+    """After a fit with early stopping it trains on all windows that it is given, and holds none out."""
+    datasets = Datasets()
+    model = fitted(kind, **STOPPING, callbacks=[datasets])
+    X = windows(23, seed=1)
+    before = bits(model)
+    model.partial_fit(X, target_of(kind, X))
+    assert (len(datasets.train_), datasets.valid_) == (23, None)
+    assert not torch.equal(bits(model), before)
+
+
+@both
+def test_dropout_differs_from_call_to_call(kind):
+    """Each call of partial_fit draws its own dropout: with weights that stand still, losses differ."""
+    X = windows(1)
+    y = target_of(kind, X)
+    model = make(kind, dropout=0.5, hidden_size=31, lr=1e-30, optimizer="sgd")
+    if kind is AttentionLSTMClassifier:
+        model.partial_fit(X, y, classes=["up", "down"])
+    for _ in range(5):
+        model.partial_fit(X, y)
+    assert model.history_["train_loss"][1:].nunique() > 1
+
+
+@both
+def test_copies_go_their_own_way(kind):
+    """What a shallow copy learns is neither in the weights nor in the history of the original."""
+    X = windows()
+    model = fitted(kind)
+    before, other = bits(model), copy.copy(model)
+    other.partial_fit(X, target_of(kind, X))
+    assert torch.equal(bits(model), before)
+    assert len(other.history_) == 4
+    assert len(model.history_) == 3
+
+
+# ---------------------------------------------------------------------------------------------------- randomness
+
+
+@both
+def test_same_seed_same_bits(kind):
+    """The same random_state gives the same bits, another gives others, with dropout and shuffling."""
+    one, same, other = (fitted(kind, **DROPOUT, random_state=seed) for seed in (3, 3, 4))
+    assert torch.equal(bits(one), bits(same))
+    assert_array_equal(output(one), output(same))
+    assert not torch.equal(bits(one), bits(other))
+
+
+@both
+def test_random_state_instance(kind):
+    """A RandomState is drawn from: two equal ones agree, and a second fit with the same one differs."""
+    one, other = (fitted(kind, random_state=np.random.RandomState(3)) for _ in range(2))
+    assert torch.equal(bits(one), bits(other))
+    X = windows()
+    assert not torch.equal(bits(one.fit(X, target_of(kind, X))), bits(other))
+
+
+@both
+def test_global_random_states_are_neither_read_nor_changed(kind):
+    """Whatever the global seeds are, fits agree; afterwards the states are what they were."""
+    outputs = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        before = torch.get_rng_state(), np.random.get_state()[1].copy()
+        model = fitted(kind, **DROPOUT)
+        X = windows()
+        model.partial_fit(X, target_of(kind, X))
+        outputs.append(output(pickle.loads(pickle.dumps(clone(model).fit(X, target_of(kind, X))))))
+        assert torch.equal(torch.get_rng_state(), before[0])
+        assert_array_equal(np.random.get_state()[1], before[1])
+    assert_array_equal(*outputs)
+
+
+@both
+def test_torch_is_left_alone_without_a_seed(kind):
+    """Without random_state fits differ, and still torch's global state is neither read nor changed."""
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    one = fitted(kind, random_state=None, **DROPOUT)
+    torch.manual_seed(0)
+    other = fitted(kind, random_state=None, **DROPOUT)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not torch.equal(bits(one), bits(other))
+
+
+@both
+def test_same_bits_in_threads(kind):
+    """Four fits at once in threads, in lockstep batch by batch, give what each gives alone."""
+    X = windows()
+    y = target_of(kind, X)
+    barrier = threading.Barrier(4)
+
+    class Lockstep(Callback):
+        def on_batch_begin(self, net, **kwargs):
+            barrier.wait(60)
+
+    def fit(seed, callbacks):
+        return bits(make(kind, random_state=seed, callbacks=callbacks, **DROPOUT).fit(X, y))
+
+    jobs = (joblib.delayed(fit)(seed, [Lockstep()]) for seed in range(4))
+    together = joblib.Parallel(n_jobs=4, backend="threading")(jobs)
+    for seed, one in enumerate(together):
+        assert torch.equal(one, fit(seed, None))
+
+
+def test_same_bits_in_processes():
+    """Fits in a process of loky's give what they give here; what comes back predicts as before."""
+    X = windows()
+    y = target_of(AttentionLSTMRegressor, X)
+    models = [make(random_state=seed, **DROPOUT) for seed in range(2)]
+    with joblib.externals.loky.ProcessPoolExecutor(max_workers=1) as pool:
+        there = [pool.submit(model.fit, X, y).result() for model in models]
+    for model, back in zip(models, there, strict=True):
+        assert not hasattr(model, "network_")
+        model.fit(X, y)
+        assert torch.equal(bits(back), bits(model))
+        assert_array_equal(output(back), output(model))
+
+
+# ---------------------------------------------------------------------------------------------------- persistence
+
+
+def through_joblib(model, tmp_path):
+    joblib.dump(model, tmp_path / "model.joblib")
+    return joblib.load(tmp_path / "model.joblib")
+
+
+COPIES = {
+    "pickle": lambda model, _: pickle.loads(pickle.dumps(model)),
+    "joblib": through_joblib,
+    "cloudpickle": lambda model, _: pickle.loads(cloudpickle.dumps(model)),
+    "deepcopy": lambda model, _: copy.deepcopy(model),
+    "copy": lambda model, _: copy.copy(model),
+}
+every_copy = pytest.mark.parametrize("way", COPIES)
+
+
+@both
+@every_copy
+def test_copies_of_fitted_estimators(kind, way, tmp_path):
+    """A copy has the same parameters, weights, history and predictions, and can be copied again."""
+    model = fitted(kind, **STOPPING, dtype="float64")
+    other = COPIES[way](COPIES[way](model, tmp_path), tmp_path)
+    assert other.get_params() == model.get_params()
+    assert torch.equal(bits(other), bits(model))
+    assert_array_equal(output(other), output(model))
+    assert other.history_.equals(model.history_)
+    assert other.n_features_in_ == L
+    assert not hasattr(other, "net_")
+
+
+@both
+@every_copy
+def test_copies_of_unfitted_estimators(kind, way, tmp_path):
+    """A copy of an unfitted estimator fits as the original does."""
+    X = windows()
+    other = COPIES[way](make(kind), tmp_path)
+    with pytest.raises(NotFittedError):
+        other.predict(X)
+    assert torch.equal(bits(other.fit(X, target_of(kind, X))), bits(fitted(kind)))
+
+
+@both
+def test_clone(kind):
+    """A clone has the parameters and nothing that was learned."""
+    model = fitted(kind, encoder="gru")
+    other = clone(model)
+    assert other.get_params() == model.get_params()
+    assert set(vars(other)) == set(model.get_params())
+
+
+@both
+def test_training_goes_on_after_pickling(kind):
+    """Shuffling goes on where it was: a pickled copy learns on as the original does."""
+    X = windows()
+    y = target_of(kind, X)
+    model = fitted(kind, optimizer="sgd")
+    other = pickle.loads(pickle.dumps(model))
+    assert torch.equal(bits(model.partial_fit(X, y)), bits(other.partial_fit(X, y)))
+
+
+def walk(value):
+    """Everything that a state holds, at any depth."""
+    yield value
+    children = value.items() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    for child in children:
+        yield from walk(child)
+
+
+@both
+@pytest.mark.parametrize("parameters", [{}, {**STOPPING, **DROPOUT, "lr_schedule": "plateau", "max_time": 99}])
+def test_state_is_plain(kind, parameters):
+    """The state of a fitted estimator is arrays, numbers and strings: nothing of torch, skorch or scikit-learn."""
+    state = fitted(kind, **parameters).__getstate__()
+    plain = (np.ndarray, np.generic, dict, list, tuple, str, int, float, type(None))
+    assert {type(value).__name__ for value in walk(state) if not isinstance(value, plain)} == set()
+    names = set(re.findall(rb"c(torch|skorch|skattn)[.\w]*", pickle.dumps(state, protocol=0)))
+    assert names == set()
+
+
+@both
+def test_state_is_not_shared(kind):
+    """Training after the state was taken does not change it."""
+    model = fitted(kind)
+    state = model.__getstate__()
+    before = copy.deepcopy(state)
+    model.partial_fit(windows(), target_of(kind, windows()))
+    for name, value in state["_network_state"]["weights"].items():
+        assert_array_equal(value, before["_network_state"]["weights"][name])
+    assert_array_equal(state["_generator_state"][1], before["_generator_state"][1])
+
+
+@both
+def test_size_of_a_pickle_does_not_grow_with_the_data(kind):
+    """Fitted on fifty times as many windows, an estimator is as large, within a few numbers of the history."""
+    sizes = []
+    for n in (40, 2000):
+        X = windows(n)
+        sizes.append(len(pickle.dumps(make(kind, max_epochs=1, batch_size=n).fit(X, target_of(kind, X)))))
+    assert abs(sizes[1] - sizes[0]) < 64
+
+
+@both
+def test_fitted_estimator_lets_the_data_go(kind):
+    """No part of a fitted estimator, skorch's net included, keeps the training data alive."""
+    X = windows()
+    model = make(kind)
+    model.fit(X, target_of(kind, X))
+    reference = weakref.ref(X)
+    del X
+    gc.collect()
+    assert reference() is None
+    assert model.net_ is not None
+
+
+# ---------------------------------------------------------------------------------------------------- memory
+
+
+@pytest.mark.parametrize("kind_of_series", ["series", "panel", "weighted"])
+def test_training_windows_are_never_materialised(kind_of_series):
+    """Training on 20 000 windows of 101 steps (24 MB as copies) takes less than a quarter of that at once."""
+    n, length = 20_000, 101
+    values = windows(n, 1, C)[:, 0]
+    dataset = cut([values[: n // 2], values[n // 2 :]] if kind_of_series == "panel" else values, length, 1)
+    if kind_of_series == "weighted":
+        dataset.arrays["weight"] = np.ones((len(dataset), 1, 1), np.float32)
+    model = make(max_time=1e-9, normalization="global")
+    tracemalloc.start()
+    try:
+        model.fit_windows(dataset)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < n * length * C * 4 / 4
+
+
+# ---------------------------------------------------------------------------------------------------- threads, devices
+
+
+@pytest.fixture
+def three_threads():
+    """Let torch have three threads within this test."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+class Threads(Callback):
+    """Note how many threads torch has while training."""
+
+    def __init__(self):
+        self.seen_ = set()
+
+    def on_batch_begin(self, net, **kwargs):
+        self.seen_.add(torch.get_num_threads())
+
+
+@both
+@pytest.mark.parametrize(("n_threads", "expected"), [(1, 1), (2, 2), (5, 5), (None, 1)])
+def test_n_threads(kind, n_threads, expected, three_threads):
+    """Within fit and predict torch has n_threads, afterwards what it had; None is one for a small network."""
+    threads = Threads()
+    model = fitted(kind, n_threads=n_threads, callbacks=[threads])
+    assert threads.seen_ == {expected}
+    assert torch.get_num_threads() == 3
+    seen = set()
+    model.network_.register_forward_hook(lambda *_: seen.add(torch.get_num_threads()))
+    model.predict(windows())
+    assert seen == {expected}
+    assert torch.get_num_threads() == 3
+
+
+def test_n_threads_of_a_large_network(three_threads):
+    """For 512 windows and 128 units at a time, torch keeps the threads that it has."""
+    threads = Threads()
+    fitted(hidden_size=128, batch_size=512, max_epochs=1, callbacks=[threads])
+    assert threads.seen_ == {3}
+
+
+def test_n_threads_are_given_back_after_an_error(three_threads):
+    """An error within training leaves torch's threads as they were."""
+
+    class Fail(Callback):
+        def on_batch_begin(self, net, **kwargs):
+            raise RuntimeError("on purpose")
+
+    with pytest.raises(RuntimeError, match="on purpose"):
+        fitted(n_threads=2, callbacks=[Fail()])
+    assert torch.get_num_threads() == 3
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_n_threads_in_a_thread(n_threads, three_threads):
+    """A fit in a thread of its own, as joblib's threading backend runs it, has n_threads too."""
+    threads = Threads()
+    worker = threading.Thread(target=fitted, kwargs=dict(n_threads=n_threads, callbacks=[threads]))
+    worker.start()
+    worker.join()
+    assert threads.seen_ == {n_threads}
+
+
+@both
+@pytest.mark.parametrize("device", ["abracadabra", "cuda:99"])
+def test_unknown_device(kind, device):
+    """The error names the device and what can be used instead, in fit and in predict."""
+    message = f"device='{device}' cannot be used here: .*Use device='auto' or 'cpu'"
+    with pytest.raises(ValueError, match=message):
+        fitted(kind, device=device)
+    with pytest.raises(ValueError, match=message):
+        fitted(kind).set_params(device=device).predict(windows())
+
+
+@both
+def test_device_cpu(kind):
+    """A device can be named."""
+    model = fitted(kind, device="cpu")
+    assert {parameter.device.type for parameter in model.network_.parameters()} == {"cpu"}
+
+
+# ---------------------------------------------------------------------------------------------------- manners
+
+
+@both
+def test_silent_and_without_files(kind, capfd, tmp_path, monkeypatch):
+    """By default nothing is printed and no file is written, whatever happens in training."""
+    monkeypatch.chdir(tmp_path)
+    X = windows()
+    model = fitted(kind, **{**STOPPING, "n_iter_no_change": 2, "max_epochs": 9, "lr": 0.3}, lr_schedule="plateau")
+    model.partial_fit(X, target_of(kind, X))
+    pickle.loads(pickle.dumps(model)).predict(X)
+    fitted(kind, max_time=1e-9)
+    assert capfd.readouterr() == ("", "")
+    assert os.listdir(tmp_path) == []
+
+
+@both
+def test_verbose(kind, capfd):
+    """1 shows a progress bar on the standard error, 2 a line per epoch on the standard output."""
+    fitted(kind, verbose=1)
+    out, err = capfd.readouterr()
+    assert re.search(r"\d%\|.*\d/\d", err)
+    assert out == ""
+    fitted(kind, verbose=2, **STOPPING)
+    out, err = capfd.readouterr()
+    assert len(re.findall(r"^ +[123] +\S*\d", out, re.MULTILINE)) == 3
+    assert all(word in out for word in ("epoch", "train_loss", "valid_loss", "dur"))
+
+
+@both
+def test_history(kind):
+    """A row per epoch: number, losses, seconds; the losses fall."""
+    history = fitted(kind, max_epochs=9).history_
+    assert isinstance(history, pd.DataFrame)
+    assert set(history.columns) == {"epoch", "train_loss", "dur"}
+    assert_array_equal(history["epoch"], np.arange(1, 10))
+    assert history["train_loss"].iloc[-1] < history["train_loss"].iloc[0]
+    assert (history["dur"] > 0).all()
+    stopped = fitted(kind, **STOPPING).history_
+    assert set(stopped.columns) == {"epoch", "train_loss", "valid_loss", "dur"}
+    assert stopped["valid_loss"].notna().all()
+
+
+@both
+def test_history_is_a_copy(kind):
+    """What is done to the table does not change the estimator."""
+    model = fitted(kind)
+    history = model.history_
+    history["train_loss"] = -1
+    assert (model.history_["train_loss"] > 0).all()
+
+
+@both
+def test_not_fitted(kind):
+    """Before fit there is nothing to predict with, and no history."""
+    model = make(kind)
+    for call in (lambda: model.predict(windows()), lambda: output(model), lambda: model.history_):
+        with pytest.raises(NotFittedError, match="not fitted yet"):
+            call()
+    assert not hasattr(model, "history_")
+
+
+@both
+@pytest.mark.parametrize("fit", [False, True])
+def test_representations(kind, fit):
+    """repr names what differs from the default, and the diagram for notebooks is made, fitted or not."""
+    model = fitted(kind) if fit else make(kind)
+    assert re.match(rf"{kind.__name__}\(attention_dim=11, batch_size=16", repr(model))
+    assert "max_time" not in repr(model)
+    html = model._repr_html_()
+    assert kind.__name__ in html
+    assert "attention_dim" in html
+    assert ("Not fitted" in html) != fit
+
+
+@both
+def test_constructor_errors_are_generated(kind):
+    """Values that are out of range are refused in fit, by scikit-learn's sentence."""
+    for parameters, message in (
+        (dict(dropout=1.0), r"The 'dropout' parameter of AttentionLSTM\w+ must be a float in the range \[0.*, 1.*\)"),
+        (dict(attention="abracadabra"), r"The 'attention' parameter of AttentionLSTM\w+ must be a str among"),
+        (dict(hidden_size=0), r"The 'hidden_size' parameter of AttentionLSTM\w+ must be an int in the range \[1, inf\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            fitted(kind, **parameters)
+
+
+@both
+def test_heads_must_divide(kind):
+    """The error names the parameter of the estimator that does not fit, with both numbers."""
+    for wrong in ("attention_dim", "hidden_size"):
+        with pytest.raises(ValueError, match=rf"num_heads must divide {wrong}: got num_heads = 3 and {wrong} = 7"):
+            fitted(kind, **{**WIDE, wrong: 7}, num_heads=3)
+
+
+def test_numpy_numbers_as_parameters():
+    """Searches hand out numpy's numbers, which are taken for Python's."""
+    parameters = dict(hidden_size=np.int64(7), lr=np.float64(0.01), linear_skip=np.bool_(True), dropout=np.float32(0))
+    assert torch.equal(bits(fitted(**parameters)), bits(fitted()))
+    pickle.loads(pickle.dumps(fitted(**parameters)))
+
+
+# ---------------------------------------------------------------------------------------------------- searches
+
+
+@both
+def test_grid_search_of_windows(kind):
+    """scikit-learn's searches take three-dimensional X and refit the best."""
+    X = windows()
+    y = target_of(kind, X)
+    search = GridSearchCV(make(kind, max_epochs=1), {"hidden_size": [2, 5], "attention": ["dot", None]}, cv=2)
+    search.set_params(param_grid={"hidden_size": [2], "attention": ["dot", None]}).fit(X, y)
+    assert search.best_estimator_.network_.config["hidden_size"] == 2
+    assert_array_equal(search.predict(X), search.best_estimator_.predict(X))
+    assert cross_val_score(make(kind, max_epochs=1), X, y, cv=2, error_score="raise").shape == (2,)
+
+
+@both
+def test_metadata_routing(kind):
+    """A search routes sample_weight to fit, where it counts."""
+    X = windows()
+    y = target_of(kind, X)
+    weight = np.random.default_rng(1).uniform(0.1, 9, N)
+    with config_context(enable_metadata_routing=True):
+        model = make(kind, max_epochs=1).set_fit_request(sample_weight=True).set_score_request(sample_weight=False)
+        search = GridSearchCV(model, {"hidden_size": [5]}, cv=2, error_score="raise").fit(X, y, sample_weight=weight)
+    weighted = make(kind, max_epochs=1, hidden_size=5).fit(X, y, sample_weight=weight)
+    assert torch.equal(bits(search.best_estimator_), bits(weighted))
+    assert not torch.equal(bits(weighted), bits(fitted(kind, max_epochs=1, hidden_size=5)))

@@ -1,0 +1,751 @@
+"""Tests of AttentionLSTMForecaster: kinds of series, dates, exogenous data, recursion, updates, what is kept."""
+
+import gc
+import pickle
+import types
+from copy import deepcopy
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sktime.base import load
+from sktime.forecasting.base import ForecastingHorizon
+from sktime.forecasting.naive import NaiveForecaster
+
+from skattn import AttentionLSTMForecaster, AttentionLSTMRegressor
+from skattn.windows import WindowDataset
+
+N = 41  # steps of most series
+AFTER = 7  # further steps, known to the test alone
+FULL = range(1, AFTER + 1)
+
+
+def small(**params):
+    """A regressor that fits in a blink."""
+    tiny = {"hidden_size": 4, "embedding_dim": 4, "attention_dim": 4, "max_epochs": 2}
+    return AttentionLSTMRegressor(**(tiny | params))
+
+
+def forecaster(window_length=5, random_state=0, **params):
+    """A forecaster that fits in a blink."""
+    return AttentionLSTMForecaster(small(), window_length=window_length, random_state=random_state, **params)
+
+
+def values(n=N, seed=0):
+    """A random walk, which never repeats."""
+    return np.random.default_rng(seed).normal(size=n).cumsum()
+
+
+def series(n=N, seed=0):
+    """A random walk in days."""
+    index = pd.date_range("2021-03-01", periods=n, name="day")
+    return pd.Series(values(n, seed), index, name="level")
+
+
+def drivers(n=N + AFTER):
+    """Exogenous columns, on the days of `series` and on those after it."""
+    index = pd.date_range("2021-03-01", periods=n, name="day")
+    return pd.DataFrame(np.random.default_rng(1).normal(size=(n, 2)), index, columns=["sun", "wind"])
+
+
+def panel(lengths=(N, N - 10), ends=("2021-04-10", "2021-05-01")):
+    """Two shops, whose two columns differ in length and in their last day."""
+    shops = {
+        name: pd.DataFrame(
+            {"in": values(n, seed), "out": values(n, seed + 10)}, pd.date_range(end=end, periods=n, name="day")
+        )
+        for seed, (name, n, end) in enumerate(zip(("north", "south"), lengths, ends, strict=True))
+    }
+    return pd.concat(shops, names=["shop"])
+
+
+def hierarchy():
+    """Three shops in two regions."""
+    places = [("east", "north"), ("east", "south"), ("west", "south")]
+    days = pd.date_range("2021-03-01", periods=N, name="day")
+    shops = {place: pd.DataFrame({"sold": values(N, seed)}, days) for seed, place in enumerate(places)}
+    return pd.concat(shops, names=["region", "shop"])
+
+
+def weights(model):
+    """All weights of the network, as one array."""
+    return np.concatenate([value.numpy().ravel() for value in model.regressor_.network_.state_dict().values()])
+
+
+def record(monkeypatch, method):
+    """A list that every call of a method of the regressor appends its windows to."""
+    calls, original = [], getattr(AttentionLSTMRegressor, method)
+
+    def recording(self, windows, **kwargs):
+        calls.append(windows)
+        return original(self, windows, **kwargs)
+
+    monkeypatch.setattr(AttentionLSTMRegressor, method, recording)
+    return calls
+
+
+# ---------------------------------------------------------------------------------------------- kinds of series
+
+
+def test_univariate():
+    """A named series in, a named series out, on the next days of its named index."""
+    y_pred = forecaster().fit(series(), fh=[1, 2, 3]).predict()
+    assert isinstance(y_pred, pd.Series)
+    assert y_pred.name == "level"
+    expected = pd.DatetimeIndex(["2021-04-11", "2021-04-12", "2021-04-13"], name="day")
+    pd.testing.assert_index_equal(y_pred.index, expected, exact="equiv")
+    assert y_pred.index.name == "day"
+    assert np.isfinite(y_pred).all()
+
+
+def test_unnamed_series_stays_unnamed():
+    """No name is made up."""
+    y = pd.Series(values())
+    y_pred = forecaster().fit(y, fh=[1]).predict()
+    assert y_pred.name is None
+    assert y_pred.index.name is None
+
+
+def test_multivariate():
+    """Columns keep their names and their order, and each is forecast on its own level."""
+    y = pd.DataFrame({"z": values(seed=1), "a": 1000 + values(seed=2), "m": -1000 + values(seed=3)})
+    y_pred = forecaster().fit(y, fh=[1, 2]).predict()
+    assert list(y_pred.columns) == ["z", "a", "m"]
+    assert_array_equal(y_pred.index, [N, N + 1])
+    assert_allclose(y_pred, np.tile([0, 1000, -1000], (2, 1)), atol=30)
+
+
+def test_panel_goes_on_from_the_end_of_each_series():
+    """Each series of a panel has its own last day, and its own level."""
+    y_pred = forecaster().fit(panel(), fh=[1, 3]).predict()
+    assert list(y_pred.columns) == ["in", "out"]
+    assert y_pred.index.names == ["shop", "day"]
+    expected = [("north", "2021-04-11"), ("north", "2021-04-13"), ("south", "2021-05-02"), ("south", "2021-05-04")]
+    assert [(shop, str(day.date())) for shop, day in y_pred.index] == expected
+
+
+def test_panel_shares_one_network_and_cuts_no_window_across_series(monkeypatch):
+    """Training sees the windows of both series and none that begins in one and ends in the other."""
+    calls = record(monkeypatch, "fit_windows")
+    y = panel()
+    model = forecaster().fit(y, fh=[1, 2])
+    (windows,) = calls
+    span = 5 + 2
+    assert len(windows) == (N - span + 1) + (N - 10 - span + 1)
+    first = windows.arrays["past"][windows.index]
+    assert_allclose(first[0], y.loc["north"].to_numpy()[:5], rtol=1e-6)
+    assert_allclose(first[N - span + 1], y.loc["south"].to_numpy()[:5], rtol=1e-6)
+    last = y.loc["north"].to_numpy(dtype=np.float32)[-5:]
+    assert_allclose(
+        model.predict().loc["north"], model.regressor_.predict_windows(WindowDataset({"past": last[None]}))[0]
+    )
+
+
+def test_series_of_a_panel_shorter_than_the_window():
+    """Such a series is not trained on, but is forecast, from a window with missing values."""
+    y = panel(lengths=(N, 3))
+    y_pred = forecaster(window_length=7).fit(y, fh=[1, 2]).predict()
+    assert len(y_pred.loc["south"]) == 2
+    assert np.isfinite(y_pred.to_numpy()).all()
+
+
+def test_hierarchy():
+    """All levels of the index come back, in the order given."""
+    y_pred = forecaster().fit(hierarchy(), fh=[2]).predict()
+    assert y_pred.index.names == ["region", "shop", "day"]
+    assert [place[:2] for place in y_pred.index] == [("east", "north"), ("east", "south"), ("west", "south")]
+    assert (y_pred.index.get_level_values("day") == pd.Timestamp("2021-04-12")).all()
+
+
+# -------------------------------------------------------------------------------------------------------- dates
+
+TRADING_DAYS = pd.bdate_range(end="2024-07-03", periods=N + 2).delete([10, 20])  # two holidays
+EVERY_DAY_BUT_ONE = pd.date_range(end="2024-07-03", periods=N + 1).delete(10)
+
+INDEXES = {
+    "range": (pd.RangeIndex(N), [41, 42, 43, 44]),
+    "range that starts at 5": (pd.RangeIndex(5, 5 + N), [46, 47, 48, 49]),
+    "int": (pd.Index(np.arange(N) + 7), [48, 49, 50, 51]),
+    "day": (pd.date_range(end="2024-02-27", periods=N), ["2024-02-28", "2024-02-29", "2024-03-01", "2024-03-02"]),
+    "day, no freq": (
+        pd.DatetimeIndex(pd.date_range(end="2024-02-27", periods=N).to_numpy()),
+        ["2024-02-28", "2024-02-29", "2024-03-01", "2024-03-02"],
+    ),
+    "quarter of an hour": (
+        pd.date_range(end="2024-02-27 23:30", periods=N, freq="15min"),
+        ["2024-02-27 23:45", "2024-02-28 00:00", "2024-02-28 00:15", "2024-02-28 00:30"],
+    ),
+    "month end": (
+        pd.date_range(end="2024-01-31", periods=N, freq="ME"),
+        ["2024-02-29", "2024-03-31", "2024-04-30", "2024-05-31"],
+    ),
+    "month end, no freq": (
+        pd.DatetimeIndex(pd.date_range(end="2024-01-31", periods=N, freq="ME").to_numpy()),
+        ["2024-02-29", "2024-03-31", "2024-04-30", "2024-05-31"],
+    ),
+    "month start": (
+        pd.date_range(end="2024-01-01", periods=N, freq="MS"),
+        ["2024-02-01", "2024-03-01", "2024-04-01", "2024-05-01"],
+    ),
+    "business day": (
+        pd.bdate_range(end="2024-07-04", periods=N),
+        ["2024-07-05", "2024-07-08", "2024-07-09", "2024-07-10"],
+    ),
+    "trading day": (TRADING_DAYS, ["2024-07-04", "2024-07-05", "2024-07-08", "2024-07-09"]),
+    "every day but one": (EVERY_DAY_BUT_ONE, ["2024-07-04", "2024-07-05", "2024-07-06", "2024-07-07"]),
+    "Fridays": (
+        pd.date_range(end="2024-07-05", periods=N, freq="W-FRI"),
+        ["2024-07-12", "2024-07-19", "2024-07-26", "2024-08-02"],
+    ),
+    "month": (pd.period_range(end="2023-11", periods=N, freq="M"), ["2023-12", "2024-01", "2024-02", "2024-03"]),
+    "quarter": (pd.period_range(end="2023Q3", periods=N, freq="Q"), ["2023Q4", "2024Q1", "2024Q2", "2024Q3"]),
+    "two months": (pd.period_range(end="2023-09", periods=N, freq="2M"), ["2023-11", "2024-01", "2024-03", "2024-05"]),
+}
+# The clocks of Berlin went from 02:00 to 03:00 on 31 March 2024.
+IN_BERLIN = {
+    "day in Berlin": (
+        pd.date_range(end="2024-03-29", periods=N, tz="Europe/Berlin"),
+        ["2024-03-30 00:00+01:00", "2024-03-31 00:00+01:00", "2024-04-01 00:00+02:00", "2024-04-02 00:00+02:00"],
+    ),
+    "hour in Berlin": (
+        pd.date_range(end="2024-03-31 00:00", periods=N, freq="h", tz="Europe/Berlin"),
+        ["2024-03-31 01:00+01:00", "2024-03-31 03:00+02:00", "2024-03-31 04:00+02:00", "2024-03-31 05:00+02:00"],
+    ),
+    "trading day in Berlin": (
+        TRADING_DAYS.tz_localize("Europe/Berlin"),
+        ["2024-07-04 00:00+02:00", "2024-07-05 00:00+02:00", "2024-07-08 00:00+02:00", "2024-07-09 00:00+02:00"],
+    ),
+}
+
+
+def as_index(labels, like):
+    """Labels written by hand, as an index of the kind of another."""
+    if isinstance(like, pd.PeriodIndex):
+        return pd.PeriodIndex(labels, dtype=like.dtype)
+    if isinstance(like, pd.DatetimeIndex):
+        return pd.DatetimeIndex(labels) if like.tz is None else pd.to_datetime(labels, utc=True).tz_convert(like.tz)
+    return pd.Index(labels)
+
+
+@pytest.fixture(scope="module")
+def forecast_by_position():
+    """Forecast of a series that has no dates."""
+    return forecaster().fit(pd.Series(values()), fh=[1, 2, 3, 4]).predict().to_numpy()
+
+
+@pytest.mark.parametrize(("index", "expected"), (INDEXES | IN_BERLIN).values(), ids=INDEXES | IN_BERLIN)
+def test_dates_are_carried_along(index, expected, forecast_by_position):
+    """The next dates are those written by hand, and the values are those of a series without dates."""
+    model = forecaster().fit(pd.Series(values(), index), fh=[1, 2, 3, 4])
+    y_pred = model.predict()
+    expected = as_index(expected, index)
+    assert_array_equal(y_pred.index, expected)
+    assert type(y_pred.index) is type(expected)
+    assert_allclose(y_pred, forecast_by_position)
+    some = model.predict(fh=[2, 4])
+    assert_array_equal(some.index, expected[[1, 3]])
+    assert_allclose(some, forecast_by_position[[1, 3]])
+
+
+@pytest.mark.parametrize(("index", "expected"), (INDEXES | IN_BERLIN).values(), ids=INDEXES | IN_BERLIN)
+@pytest.mark.parametrize("when", ["fit", "predict"])
+def test_absolute_dates(index, expected, when, forecast_by_position):
+    """Dates are as good as steps ahead, in `fit` and in `predict`, also where the index has no frequency."""
+    fh = ForecastingHorizon(as_index(expected, index)[[1, 3]], is_relative=False)
+    y = pd.Series(values(), index)
+    model = forecaster().fit(y, fh=fh if when == "fit" else [1, 2, 3, 4])
+    assert model.horizon_ == 4
+    y_pred = model.predict(fh=fh)
+    assert_array_equal(y_pred.index, as_index(expected, index)[[1, 3]])
+    assert_allclose(y_pred, forecast_by_position[[1, 3]])
+
+
+def test_trading_days_are_weekdays():
+    """A long forecast of a series of trading days holds no weekend."""
+    model = forecaster().fit(pd.Series(values(), TRADING_DAYS), fh=[1, 2])
+    y_pred = model.predict(fh=range(1, 41))
+    assert len(y_pred) == 40
+    assert y_pred.index.dayofweek.max() == 4
+    assert y_pred.index.is_monotonic_increasing
+
+
+@pytest.mark.parametrize("window_length", [1, 2, 3, 7])
+@pytest.mark.parametrize("last", ["2024-07-03", "2024-07-04", "2024-07-05"])  # Wednesday, Thursday, Friday
+def test_calendar_outlives_the_window(window_length, last):
+    """The calendar is that of the whole series, even if the window that is kept shows a few days of it."""
+    days = TRADING_DAYS.union(pd.bdate_range("2024-07-04", "2024-07-05"))
+    days = days[days <= last]
+    y_pred = forecaster(window_length).fit(pd.Series(values(len(days)), days), fh=[1]).predict(fh=[1, 2, 3])
+    assert_array_equal(y_pred.index, pd.bdate_range(pd.Timestamp(last) + pd.Timedelta(days=1), periods=3))
+
+
+def test_a_date_that_is_no_trading_day():
+    """A Saturday is refused, with the dates that would be accepted."""
+    model = forecaster().fit(pd.Series(values(), TRADING_DAYS), fh=[1, 2])
+    saturday = ForecastingHorizon(pd.DatetimeIndex(["2024-07-06"]), is_relative=False)
+    with pytest.raises(ValueError, match=r"2024-07-06.*no step of the series.*2024-07-04.*2024-07-05.*Use "):
+        model.predict(fh=saturday)
+
+
+# ------------------------------------------------------------------------------------------------------ horizon
+
+
+def test_gaps_are_rows_of_the_full_forecast():
+    """fh=[3, 6, 12] gives the third, sixth and twelfth step, whether known in `fit` or in `predict`."""
+    full = forecaster().fit(series(), fh=range(1, 13)).predict()
+    gaps = forecaster().fit(series(), fh=[3, 6, 12])
+    assert gaps.horizon_ == 12
+    assert_allclose(gaps.predict(), full.iloc[[2, 5, 11]])
+    assert_array_equal(gaps.predict().index, full.index[[2, 5, 11]])
+    assert_allclose(forecaster().fit(series(), fh=range(1, 13)).predict(fh=[3, 6, 12]), full.iloc[[2, 5, 11]])
+    assert len(np.unique(full)) == 12
+
+
+@pytest.mark.parametrize("fh", [[12], [1, 4, 5, 12], list(range(1, 13))])
+def test_recursion_equals_a_naive_loop(fh):
+    """Beyond the trained horizon, forecasts are what one gets by feeding each block of forecasts back in by hand."""
+    y = series()
+    model = forecaster().fit(y, fh=[1, 2, 3])
+    past, path = list(y.to_numpy(dtype=np.float32)), []
+    while len(path) < 12:
+        window = np.array(past[-5:], dtype=np.float32).reshape(1, 5, 1)
+        step = model.regressor_.predict_windows(WindowDataset({"past": window}))[0, :, 0]
+        past += list(step)
+        path += list(step)
+    assert_allclose(model.predict(fh=fh), np.array(path)[np.array(fh) - 1], rtol=1e-6)
+
+
+def test_recursion_with_exogenous_data_and_many_columns():
+    """Feeding forecasts back by `update` gives the same as one long forecast."""
+    y = pd.DataFrame({"a": values(seed=1), "b": values(seed=2)}, drivers().index[:N])
+    X = drivers(N + 9)
+    model = forecaster().fit(y, X=X[:N], fh=[1, 2, 3])
+    loop, blocks = deepcopy(model), []
+    for start in (N, N + 3, N + 6):
+        blocks.append(loop.predict(X=X[start : start + 3]))
+        loop.update(blocks[-1], X=X[start : start + 3], update_params=False)
+    y_pred = model.predict(fh=range(1, 10), X=X[N:])
+    assert_allclose(y_pred, pd.concat(blocks), rtol=1e-5)
+    assert_array_equal(y_pred.index, X.index[N:])
+
+
+@pytest.mark.parametrize("method", ["fit", "predict"])
+def test_horizon_can_be_set(method):
+    """`horizon` is what the network is trained for, whatever `fh` is asked for and when."""
+    model = forecaster(horizon=4)
+    model = model.fit(series(), fh=[1, 6]) if method == "fit" else model.fit(series())
+    assert model.horizon_ == 4
+    assert len(model.predict(fh=[1, 6])) == 2
+
+
+def test_without_fh_one_step_is_trained():
+    """fh may come as late as `predict`; the network is then trained for one step."""
+    model = forecaster().fit(series())
+    assert model.horizon_ == 1
+    assert_allclose(model.predict(fh=[1, 2, 3])[:1], model.predict(fh=[1]))
+
+
+@pytest.mark.parametrize(
+    ("n", "horizon", "expected"),
+    [
+        (200, 1, 36),  # at least 36
+        (200, 20, 60),  # three horizons
+        (50, 2, 24),  # half of the 49 places of a series of 50 that leave room for the horizon
+        (30, 12, 9),  # (30 - 12 + 1) // 2
+        (2, 1, 1),
+    ],
+)
+def test_default_window_length(n, horizon, expected):
+    """Three horizons, at least 36 steps and at most half of the series."""
+    model = forecaster(window_length=None).fit(series(n), fh=[horizon])
+    assert model.window_length_ == expected
+    assert model.regressor_.network_.config["window_length"] == expected
+
+
+@pytest.mark.parametrize(("n", "horizon"), [(30, 12), (13, 12), (8, 2)])
+def test_short_series_says_what_fits(n, horizon):
+    """The message counts what there is and what is needed, and the largest window that it names does fit."""
+    message = (
+        rf"y has {n} rows but window_length \+ horizon = 24 \+ {horizon} = {24 + horizon} are needed\. "
+        rf"Use a window_length of at most {n - horizon} or a shorter fh\."
+    )
+    with pytest.raises(ValueError, match=message):
+        forecaster(window_length=24).fit(series(n), fh=range(1, horizon + 1))
+    largest = forecaster(window_length=n - horizon).fit(series(n), fh=range(1, horizon + 1))
+    assert np.isfinite(largest.predict()).all()
+    with pytest.raises(ValueError, match=rf"at most {n - horizon} "):
+        forecaster(window_length=n - horizon + 1).fit(series(n), fh=range(1, horizon + 1))
+
+
+# ----------------------------------------------------------------------------------------------- exogenous data
+
+
+@pytest.fixture(scope="module")
+def with_drivers():
+    """A forecaster that was given exogenous data."""
+    return forecaster().fit(series(), X=drivers()[:N], fh=FULL)
+
+
+def test_exogenous_data_changes_the_forecast_of_its_step(with_drivers):
+    """Another value of a driver at a step ahead changes the forecast of that step, and of none before it."""
+    X = drivers()[N:]
+    changed = X.copy()
+    changed.iloc[4, 1] += 3
+    difference = with_drivers.predict(FULL, X=changed) - with_drivers.predict(FULL, X=X)
+    assert abs(difference.iloc[4]) > 1e-4
+    assert_allclose(difference.iloc[:4], 0, atol=1e-6)
+
+
+def test_past_of_exogenous_data_counts():
+    """Another past of a driver changes the forecast, although its future is the same."""
+    X = drivers()
+    model = forecaster().fit(series()[:-1], X=X[: N - 1], fh=[1, 2])
+    other = deepcopy(model)
+    model.update(series()[-1:], X=X[N - 1 : N], update_params=False)
+    other.update(series()[-1:], X=X[N - 1 : N] + 3, update_params=False)
+    assert abs(model.predict(X=X[N : N + 2]) - other.predict(X=X[N : N + 2])).min() > 1e-4
+
+
+def test_exogenous_data_only_at_the_steps_asked_for(with_drivers):
+    """X may hold just the rows of fh, or more than them, in any order of columns."""
+    X = drivers()
+    full = with_drivers.predict(FULL, X=X[N:])
+    assert_allclose(with_drivers.predict([2, 5], X=X.iloc[[N + 1, N + 4]]), full.iloc[[1, 4]], rtol=1e-6)
+    assert_allclose(with_drivers.predict(FULL, X=X), full)
+    assert_allclose(with_drivers.predict(FULL, X=X[N:][["wind", "sun"]]), full)
+
+
+@pytest.mark.parametrize("method", ["predict", "update"])
+def test_missing_exogenous_data(with_drivers, method):
+    """X that was given to `fit` is asked for again, with the number of its columns and the way out."""
+    message = rf"X is None in {method} but fit was given 2 exogenous columns\. Pass X .*, or fit without X\."
+    with pytest.raises(ValueError, match=message):
+        if method == "predict":
+            with_drivers.predict(FULL)
+        else:
+            deepcopy(with_drivers).update(series(N + 2)[N:])
+
+
+def test_missing_column_of_exogenous_data(with_drivers):
+    """A column that `fit` saw and `predict` does not see is an error, not a silent gap."""
+    with pytest.raises(ValueError, match="wind"):
+        with_drivers.predict(FULL, X=drivers()[N:][["sun"]])
+
+
+def test_missing_rows_of_exogenous_data(with_drivers):
+    """Steps asked for that X does not reach are an error, not a silent gap."""
+    with pytest.raises(ValueError, match="X"):
+        with_drivers.predict(FULL, X=drivers()[N : N + 2])
+
+
+@pytest.mark.parametrize("update", [False, True])
+def test_exogenous_data_beyond_the_series(update):
+    """X that reaches beyond y changes nothing: the whole table can be passed each time."""
+    y, X = series(), drivers()
+    exact, longer = forecaster(), forecaster()
+    if update:
+        exact.fit(y[:-3], X=X[: N - 3], fh=[1, 2]).update(y[-3:], X=X[N - 3 : N], update_params=False)
+        longer.fit(y[:-3], X=X[: N - 3], fh=[1, 2]).update(y[-3:], X=X, update_params=False)
+    else:
+        exact.fit(y, X=X[:N], fh=[1, 2])
+        longer.fit(y, X=X, fh=[1, 2])
+    assert_allclose(longer.predict(X=X), exact.predict(X=X))
+
+
+def test_missing_values_in_exogenous_data():
+    """NaN in X is a missing value, in the past and in the future."""
+    X = drivers()
+    X.iloc[[3, N - 1, N + 1], 0] = np.nan
+    y_pred = forecaster().fit(series(), X=X[:N], fh=[1, 2]).predict(X=X)
+    assert np.isfinite(y_pred).all()
+
+
+def test_exogenous_data_of_a_panel():
+    """Each series of a panel has drivers of its own."""
+    y = hierarchy()
+    X = pd.concat({place: drivers() for place in y.index.droplevel("day").unique()}, names=["region", "shop"])
+    X["sun"] = np.random.default_rng(2).normal(size=len(X))
+    past = X.groupby(["region", "shop"], group_keys=False).head(N)
+    future = X.groupby(["region", "shop"], group_keys=False).tail(AFTER)
+    model = forecaster().fit(y, X=past, fh=[1, 2])
+    changed = future.copy()
+    changed.loc[("east", "south"), "sun"] = 5.0
+    difference = abs(model.predict(X=changed) - model.predict(X=future))["sold"].groupby(["region", "shop"]).min()
+    assert_array_equal(difference > 1e-4, [False, True, False])
+
+
+# ------------------------------------------------------------------------------------------------------- update
+
+
+def test_update_moves_the_window_and_keeps_the_weights():
+    """After update(update_params=False), forecasts are what the same weights make of the last window."""
+    y = series(N + AFTER)
+    model = forecaster().fit(y[:N], fh=[1, 2, 3])
+    before, first = weights(model), model.predict()
+    model.update(y[N:], update_params=False)
+    assert_array_equal(weights(model), before)
+    window = y.to_numpy(dtype=np.float32)[-5:].reshape(1, 5, 1)
+    by_hand = model.regressor_.predict_windows(WindowDataset({"past": window}))[0, :, 0]
+    assert_allclose(model.predict(), by_hand)
+    assert_array_equal(model.predict().index, first.index + pd.Timedelta(days=AFTER))
+    assert not np.allclose(model.predict(), first)
+
+
+def test_update_step_by_step():
+    """Many small updates are as good as one, and rows that come again replace the old ones."""
+    y = series(N + AFTER)
+    at_once, one_by_one, overlapping = (forecaster().fit(y[:N], fh=[1, 2]) for _ in range(3))
+    at_once.update(y[N:], update_params=False)
+    for end in range(N, N + AFTER):
+        one_by_one.update(y[end : end + 1], update_params=False)
+    wrong = y[N:] + 100
+    overlapping.update(wrong, update_params=False).update(y[N - 3 :], update_params=False)
+    assert_allclose(one_by_one.predict(), at_once.predict())
+    assert_allclose(overlapping.predict(), at_once.predict())
+
+
+def test_update_trains_on_the_windows_that_are_new(monkeypatch):
+    """update(update_params=True) trains on one window for every new row, and on no window twice."""
+    y = series(N + AFTER)
+    model = forecaster().fit(y[:N], fh=[1, 2, 3])
+    before, calls = weights(model), record(monkeypatch, "partial_fit_windows")
+    model.update(y[N:], update_params=True)
+    assert not np.allclose(weights(model), before)
+    (windows,) = calls
+    assert len(windows) == AFTER
+    raw = y.to_numpy(dtype=np.float32)
+    assert_array_equal(windows.arrays["target"][windows.index][:, -1, 0], raw[N:])
+    assert_array_equal(windows.arrays["past"][windows.index][-1, :, 0], raw[-8:-3])
+
+
+def test_update_of_a_panel():
+    """A series that gets new rows moves on, and the others stay where they are."""
+    model = forecaster().fit(panel(), fh=[1])
+    before = model.predict()
+    new = pd.concat({"north": pd.DataFrame({"in": [1.0], "out": [2.0]}, pd.DatetimeIndex(["2021-04-11"], name="day"))})
+    model.update(new.rename_axis(["shop", "day"]), update_params=False)
+    after = model.predict()
+    assert [str(day.date()) for _, day in after.index] == ["2021-04-12", "2021-05-02"]
+    assert_allclose(after.loc["south"], before.loc["south"])
+    assert not np.allclose(after.loc["north"], before.loc["north"])
+
+
+def test_update_with_nothing_new_for_the_network():
+    """update(update_params=True) with rows too few for a window keeps the weights."""
+    model = forecaster(window_length=7).fit(panel(lengths=(N, 3)), fh=[1, 2])
+    before = weights(model)
+    south = pd.DataFrame({"in": [1.0], "out": [2.0]}, pd.DatetimeIndex(["2021-05-02"], name="day"))
+    model.update(pd.concat({"south": south}, names=["shop"]), update_params=True)
+    assert_array_equal(weights(model), before)
+
+
+@pytest.mark.parametrize("update_params", [False, True])
+def test_update_on_trading_days(update_params):
+    """An index without a frequency can be updated."""
+    model = forecaster().fit(pd.Series(values(), TRADING_DAYS), fh=[1, 2])
+    model.update(pd.Series([1.0, 2.0], pd.DatetimeIndex(["2024-07-04", "2024-07-05"])), update_params=update_params)
+    assert_array_equal(model.predict().index, pd.DatetimeIndex(["2024-07-08", "2024-07-09"]))
+
+
+# ------------------------------------------------------------------------------------------------ what is kept
+
+
+@pytest.mark.parametrize("with_X", [False, True])
+def test_pickle_does_not_grow_with_the_series(with_X):
+    """What is saved is weights and a window, however long the series was."""
+
+    def size(n):
+        X = drivers(n) if with_X else None
+        return len(pickle.dumps(forecaster(random_state=0).fit(series(n), X=X, fh=[1, 2])))
+
+    assert size(2003) < size(53) + 200
+
+
+def test_window_stays_bounded():
+    """Updates do not pile up."""
+    y = series(N + 1000)
+    model = forecaster().fit(y[:N], fh=[1, 2])
+    size = len(pickle.dumps(model))
+    for start in range(N, N + 1000, 250):
+        model.update(y[start : start + 250], update_params=False)
+    assert len(pickle.dumps(model)) < size + 200
+
+
+def arrays_within(thing):
+    """All arrays that an object refers to, by whatever way, and those that they are views of."""
+    code = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.FrameType)
+    found, seen, stack = [], set(), [vars(thing)]
+    while stack:
+        one = stack.pop()
+        if id(one) in seen or isinstance(one, code):
+            continue
+        seen.add(id(one))
+        if isinstance(one, np.ndarray):
+            found.append(one)
+            stack.append(one.base)
+        elif isinstance(one, torch.Tensor):
+            found.append(one.detach().numpy())
+        elif isinstance(one, (pd.Series, pd.DataFrame, pd.Index)):
+            stack += [one.array] if isinstance(one, pd.Index) else [block.values for block in one._mgr.blocks]
+        stack += gc.get_referents(one)
+    return found
+
+
+@pytest.mark.parametrize("with_X", [False, True])
+def test_nothing_of_the_training_data_is_kept_but_the_last_window(with_X):
+    """No attribute holds, or is a view of, an array as long as the series, or a value from before the last window."""
+    n = 1009
+    y, X = series(n), drivers(n) if with_X else None
+    y.iloc[500] = 12345.0
+    model = forecaster().fit(y, X=X, fh=[1, 2])
+    arrays = arrays_within(model)
+    assert any(np.isin(np.float64(y.iloc[-1]), array) for array in arrays if array.dtype == float)  # it does find
+    assert max(array.size for array in arrays) < n
+    assert not any((array == 12345).any() for array in arrays if array.dtype.kind == "f")
+
+
+@pytest.mark.parametrize("remember_data", [False, True])
+def test_remember_data(remember_data, recwarn):
+    """sktime's config is silent by default, and where it is set to True the data is stored as sktime promises."""
+    y = series()
+    model = forecaster()
+    if remember_data:
+        model.set_config(remember_data=True)
+    model.fit(y[:-3], fh=[1, 2]).update(y[-3:], update_params=False)
+    assert not [warning for warning in recwarn if issubclass(warning.category, FutureWarning)]
+    assert_allclose(model.predict(), forecaster().fit(y[:-3], fh=[1, 2]).update(y[-3:], update_params=False).predict())
+    if remember_data:
+        assert_array_equal(model._y.to_numpy().ravel(), y)
+    else:
+        assert model._y is None
+
+
+def test_nothing_warns(recwarn):
+    """Making, cloning, fitting and updating a forecaster announces nothing, unlike sktime's own forecasters."""
+    model = clone(AttentionLSTMForecaster(small(), window_length=5)).clone()
+    model.fit(series()[:-1], fh=[1]).update(series()[-1:]).predict()
+    assert not recwarn.list
+    NaiveForecaster()
+    assert "remember_data" in str(recwarn.pop(FutureWarning).message)
+
+
+def test_clone_and_parameters():
+    """A clone has the parameters and nothing learned; nested parameters are set by their names."""
+    model = forecaster(horizon=2).fit(series(), fh=[1])
+    for copy in (clone(model), model.clone()):
+        assert not copy.is_fitted
+        assert copy.get_params()["regressor__hidden_size"] == 4
+        assert copy.get_params()["horizon"] == 2
+        copy.set_params(regressor__hidden_size=3, window_length=4).fit(series(), fh=[1])
+        assert copy.regressor_.network_.config["hidden_size"] == 3
+    assert model.regressor.hidden_size == 4
+
+
+def test_regressor_is_not_touched():
+    """The regressor given is cloned: neither fitted nor seeded."""
+    regressor = small()
+    model = AttentionLSTMForecaster(regressor, window_length=5, random_state=3).fit(series(), fh=[1])
+    assert not hasattr(regressor, "network_")
+    assert regressor.random_state is None
+    assert model.regressor_.random_state == 3
+
+
+@pytest.mark.parametrize("how", ["pickle", "deepcopy", "save", "file"])
+def test_copies_forecast_alike(how, tmp_path):
+    """A copy forecasts, and is updated and trained on, like the original."""
+    y, X = series(N + AFTER), drivers(N + AFTER + 2)
+    model = forecaster().fit(y[:N], X=X[:N], fh=[1, 2])
+    if how == "pickle":
+        copy = pickle.loads(pickle.dumps(model))
+    elif how == "deepcopy":
+        copy = deepcopy(model)
+    elif how == "save":
+        copy = load(model.save())
+    else:
+        model.save(tmp_path / "model")
+        copy = load(tmp_path / "model.zip")
+    assert_array_equal(copy.predict(X=X), model.predict(X=X))
+    for one in (copy, model):
+        one.update(y[N:-1], X=X[N : N + AFTER - 1], update_params=False)
+    assert_array_equal(copy.predict(X=X), model.predict(X=X))
+    before = weights(copy)
+    copy.update(y[-1:], X=X[N + AFTER - 1 : N + AFTER], update_params=True)
+    assert not np.allclose(weights(copy), before)
+
+
+# ------------------------------------------------------------------------------------------------- randomness
+
+
+def test_random_state():
+    """A seed decides everything, wherever it is given; without one, fits differ."""
+
+    def forecast(forecaster_seed, regressor_seed):
+        regressor = small(random_state=regressor_seed, dropout=0.2)
+        model = AttentionLSTMForecaster(regressor, window_length=5, random_state=forecaster_seed)
+        return model.fit(series(), fh=[1, 2]).predict().to_numpy()
+
+    assert_array_equal(forecast(0, None), forecast(0, None))
+    assert_array_equal(forecast(0, None), forecast(None, 0))
+    assert_array_equal(forecast(0, 1), forecast(0, 2))
+    assert not np.allclose(forecast(0, None), forecast(1, None))
+    assert not np.allclose(forecast(None, None), forecast(None, None))
+
+
+def test_global_random_states_are_untouched():
+    """A fit neither reads nor changes the random states of numpy and torch."""
+    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    forecaster().fit(series(), fh=[1]).predict()
+    assert torch.equal(torch.get_rng_state(), torch_state)
+    assert_array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
+
+
+# --------------------------------------------------------------------------------------------- missing values
+
+
+@pytest.mark.parametrize("missing", [[3, 17], [-1], [-3, -2, -1], [-5, -4, -3, -2, -1]])
+def test_missing_values(missing):
+    """NaN in y is masked: in training, at the end of the window, and where it is the whole window."""
+    y = series()
+    y.iloc[missing] = np.nan
+    model = forecaster().fit(y, fh=[1, 2, 3])
+    assert np.isfinite(model.predict()).all()
+    assert np.isfinite(model.predict(fh=range(1, 10))).all()
+    assert np.isfinite(weights(model)).all()
+
+
+def test_missing_targets_teach_nothing():
+    """What a missing value is filled with cannot matter: a series learned with gaps is still learned."""
+    y = pd.Series(np.sin(2 * np.pi * np.arange(211) / 12))
+    holes = y.copy()
+    holes.iloc[np.random.default_rng(0).choice(190, 40, replace=False)] = np.nan
+    model = AttentionLSTMForecaster(small(max_epochs=40, lr=0.02), window_length=24, random_state=0)
+    y_pred = model.fit(holes[:199], fh=range(1, 13)).predict()
+    assert abs(y_pred - y[199:]).mean() < 0.25 * abs(y[199:]).mean()
+
+
+# --------------------------------------------------------------------------------------------------- learning
+
+
+def test_learns_a_sine_with_a_trend():
+    """A noiseless sine on a trend is forecast far better than by repeating the last value, or the last season."""
+    t = np.arange(240)
+    y = pd.Series(10 * np.sin(2 * np.pi * t / 12) + 0.5 * t)
+    model = AttentionLSTMForecaster(small(max_epochs=60, hidden_size=8), window_length=24, random_state=0)
+    y_pred = model.fit(y[:-12], fh=range(1, 13)).predict()
+    error = abs(y_pred - y[-12:]).mean()
+    assert error < 0.1 * abs(y.iloc[-13] - y[-12:]).mean()
+    assert error < 0.1 * abs(y[-24:-12].to_numpy() - y[-12:]).mean()
+
+
+def test_learns_from_exogenous_data():
+    """A series that its drivers explain, and its past does not, is forecast with them and only with them."""
+    X = drivers(300)
+    noise = 0.1 * np.random.default_rng(3).normal(size=300)
+    y = (5 * X["wind"] - 3 * X["sun"] + noise).rename("power")
+    model = AttentionLSTMForecaster(small(max_epochs=40), window_length=5, random_state=0)
+    blind = model.clone().fit(y[:-10], fh=range(1, 11)).predict()
+    y_pred = model.fit(y[:-10], X=X[:-10], fh=range(1, 11)).predict(X=X[-10:])
+    assert abs(y_pred - y[-10:]).mean() < 0.3 * abs(blind - y[-10:]).mean()
