@@ -3,6 +3,9 @@
 import logging
 from importlib.metadata import version as version_of
 
+from docutils.nodes import SkipNode
+from docutils.utils.math.latex2mathml import tex2mathml
+
 project = "skattn"
 author = "The skattn developers"
 project_copyright = "2026, The skattn developers"
@@ -11,7 +14,6 @@ version = release = version_of("skattn")
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
@@ -42,6 +44,7 @@ sphinx_gallery_conf = {
 }
 
 html_theme = "pydata_sphinx_theme"
+html_math_renderer = "mathml"  # below; browsers draw it by themselves, while MathJax would be fetched from the network
 html_title = f"skattn {version}"
 html_show_sourcelink = False
 html_theme_options = {
@@ -72,6 +75,17 @@ def shorten_borrowed(app, what, name, obj, options, lines):
         del lines[lines.index("") :]
 
 
+def inline_math(writer, node):
+    writer.body.append(tex2mathml(node.astext()))
+    raise SkipNode
+
+
+def block_math(writer, node):
+    writer.body.append(f'<div class="math">{tex2mathml(node.astext(), as_block=True)}</div>')
+    raise SkipNode
+
+
 def setup(app):
+    app.add_html_math_renderer("mathml", inline_renderers=(inline_math, None), block_renderers=(block_math, None))
     app.connect("autodoc-skip-member", skip_borrowed)
     app.connect("autodoc-process-docstring", shorten_borrowed, priority=0)  # before numpydoc reads it

@@ -12,7 +12,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, colu
 
 from skattn.base import BaseAttentionLSTM
 from skattn.parameters import ATTRIBUTES, PARAMETERS
-from skattn.windows import WindowDataset
+from skattn.windows import WindowDataset, row_gap
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -149,7 +149,7 @@ class AttentionLSTMClassifier(ClassifierMixin, BaseAttentionLSTM):
             sample_weight = sample_weight * compute_sample_weight(self.class_weight, y)
             arrays["weight"] = sample_weight.astype(self.dtype)[:, None, None]
             index = np.flatnonzero(sample_weight)
-        return WindowDataset(arrays, index, gap=past.shape[1] - 1)
+        return WindowDataset(arrays, index, gap=row_gap(past.shape))
 
     def _check_labels(self, y):
         unknown = np.setdiff1d(y, self.classes_)

@@ -11,7 +11,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from skattn.base import BaseAttentionLSTM
 from skattn.parameters import ATTRIBUTES, PARAMETERS
-from skattn.windows import WindowDataset
+from skattn.windows import WindowDataset, row_gap
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -146,9 +146,4 @@ class AttentionLSTMRegressor(RegressorMixin, BaseAttentionLSTM):
             scaler = StandardScaler().fit(target, sample_weight=sample_weight)
             self.y_mean_, self.y_scale_, self._multioutput = scaler.mean_, scaler.scale_, y.ndim > 1
         arrays["target"] = ((target - self.y_mean_) / self.y_scale_).astype(self.dtype)[:, None]  # (n, 1, M)
-        return WindowDataset(arrays, index, gap=row_gap(past, target.shape[1]))
-
-
-def row_gap(past, n_outputs):
-    """Windows to drop before held-out rows, which may be consecutive windows of one series and overlap."""
-    return max(past.shape[1], n_outputs) - 1
+        return WindowDataset(arrays, index, gap=row_gap(past.shape, target.shape[1]))

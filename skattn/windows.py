@@ -126,6 +126,15 @@ def cut(series, window_length, horizon, *, n_targets=None, future=None):
     return WindowDataset(arrays, index, age, gap=horizon - 1, autoregressive=True)
 
 
+def row_gap(shape, n_outputs=1):
+    """Windows to drop before held-out rows X of a `shape`, which may be overlapping windows of one series.
+
+    Those that share a step with a held-out one, but at most a tenth of the rows; and always those whose outputs, if
+    these are steps ahead, reach into the held-out ones.
+    """
+    return max(n_outputs - 1, min(shape[1] - 1, shape[0] // 10))
+
+
 def steps(values, length):
     """All runs of `length` steps of `values` (T, C), as a view of shape (T - length + 1, length, C)."""
     return np.moveaxis(sliding_window_view(values, length, axis=0), -1, 1)

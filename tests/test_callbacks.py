@@ -75,7 +75,7 @@ class Record(Callback):
 
 
 def test_time_limit_by_hand(data, monkeypatch):
-    """A clock that ticks once a look: the start is 1, the end 1 + 5.5; 61 windows are 4 batches, so the sixth is over."""
+    """A clock that ticks once a look: the start is 1, the end 6.5; an epoch is 4 batches, and the sixth is over."""
     ticks = iter(range(1, 1000))
     monkeypatch.setattr("skattn.callbacks.time", SimpleNamespace(monotonic=lambda: next(ticks)))
     model = regressor(max_time=5.5).fit(*data)

@@ -721,9 +721,9 @@ def test_missing_targets_teach_nothing():
     y = pd.Series(np.sin(2 * np.pi * np.arange(211) / 12))
     holes = y.copy()
     holes.iloc[np.random.default_rng(0).choice(190, 40, replace=False)] = np.nan
-    model = AttentionLSTMForecaster(small(max_epochs=40, lr=0.02), window_length=24, random_state=0)
+    model = AttentionLSTMForecaster(small(max_epochs=80, lr=0.02, normalization="global"), 24, random_state=0)
     y_pred = model.fit(holes[:199], fh=range(1, 13)).predict()
-    assert abs(y_pred - y[199:]).mean() < 0.25 * abs(y[199:]).mean()
+    assert abs(y_pred - y[199:]).mean() < 0.3 * abs(y[199:]).mean()
 
 
 # --------------------------------------------------------------------------------------------------- learning
@@ -736,8 +736,8 @@ def test_learns_a_sine_with_a_trend():
     model = AttentionLSTMForecaster(small(max_epochs=60, hidden_size=8), window_length=24, random_state=0)
     y_pred = model.fit(y[:-12], fh=range(1, 13)).predict()
     error = abs(y_pred - y[-12:]).mean()
-    assert error < 0.1 * abs(y.iloc[-13] - y[-12:]).mean()
-    assert error < 0.1 * abs(y[-24:-12].to_numpy() - y[-12:]).mean()
+    assert error < 0.05 * abs(y.iloc[-13] - y[-12:]).mean()
+    assert error < 0.05 * abs(y[-24:-12].to_numpy() - y[-12:]).mean()
 
 
 def test_learns_from_exogenous_data():
@@ -748,4 +748,4 @@ def test_learns_from_exogenous_data():
     model = AttentionLSTMForecaster(small(max_epochs=40), window_length=5, random_state=0)
     blind = model.clone().fit(y[:-10], fh=range(1, 11)).predict()
     y_pred = model.fit(y[:-10], X=X[:-10], fh=range(1, 11)).predict(X=X[-10:])
-    assert abs(y_pred - y[-10:]).mean() < 0.3 * abs(blind - y[-10:]).mean()
+    assert abs(y_pred - y[-10:]).mean() < 0.2 * abs(blind - y[-10:]).mean()

@@ -15,7 +15,7 @@ def without_freq(index):
 
 
 NEW_YORK = "America/New_York"
-# 2024-07-04, a Thursday, is a holiday that the calendar cannot know; 2024-05-27 and 2024-06-19 are holidays it has seen.
+# 2024-05-27 and 2024-06-19 are holidays that it has seen; 2024-07-04, a Thursday, is one that it cannot know.
 TRADING_DAYS = pd.bdate_range("2024-05-20", "2024-07-03").drop(["2024-05-27", "2024-06-19"])
 SUNDAY_TO_THURSDAY = pd.date_range("2024-06-02", "2024-06-20").difference(
     pd.DatetimeIndex(["2024-06-07", "2024-06-08", "2024-06-14", "2024-06-15", "2024-06-11"])
@@ -59,7 +59,11 @@ CASES = {
         [1, 2],
         ["2024-03-10 03:00-04:00", "2024-03-10 04:00-04:00"],
     ),
-    "trading days in New York": (TRADING_DAYS.tz_localize(NEW_YORK), [2, 3], ["2024-07-05 04:00Z", "2024-07-08 04:00Z"]),
+    "trading days in New York": (
+        TRADING_DAYS.tz_localize(NEW_YORK),
+        [2, 3],
+        ["2024-07-05 04:00Z", "2024-07-08 04:00Z"],
+    ),
     "months": (pd.period_range("2023-10", periods=2, freq="M"), [1, 2], ["2023-12", "2024-01"]),
     "quarters": (pd.period_range("2023Q2", periods=2, freq="Q"), [1, 2], ["2023Q4", "2024Q1"]),
     "two months": (pd.period_range("2023-09", periods=2, freq="2M"), [1, 2], ["2024-01", "2024-03"]),

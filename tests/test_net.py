@@ -1,5 +1,7 @@
 """Tests of the training loop: the loss and one step by hand, shuffling, what the history keeps."""
 
+from itertools import chain
+
 import numpy as np
 import pytest
 import torch
@@ -86,7 +88,7 @@ def test_loss_that_is_one_number():
     assert loss_of(module, output, target) == 3
     assert loss_of(module, output, target, [[[2.0]], [[2.0]]]) == 3
     for missing, weight in ((target, [[[2.0]], [[3.0]]]), ([[[0.0], [NAN]], [[0.0], [0.0]]], ())):
-        with pytest.raises(ValueError, match="loss returned a single number, but .* Use a loss with an attribute"):
+        with pytest.raises(ValueError, match=r"loss returned a single number, but .* Use a loss with an attribute"):
             loss_of(module, output, missing, weight)
 
 
@@ -135,8 +137,8 @@ def test_windows_are_loaded_in_whole_batches():
     make(train_split=HoldoutLast(0.3), batch_size=4, callbacks=[Seen()]).partial_fit(dataset(range(20), range(20)))
     trained = [batch for training, batch in Seen.batches if training]
     assert [len(batch) for batch in trained] == [4, 4, 4, 2]
-    assert sorted(sum(trained, [])) == list(range(14))
-    assert sum(trained, []) != list(range(14))
+    assert sorted(chain(*trained)) == list(range(14))
+    assert list(chain(*trained)) != list(range(14))
     assert [batch for training, batch in Seen.batches if not training] == [[14, 15, 16, 17], [18, 19]]
 
 
@@ -194,14 +196,14 @@ def test_shuffled_batches_cover_each_window_once(batch_size):
     batches = Batches(numbered(10), batch_size, torch.Generator().manual_seed(0))
     first, second = order_of(batches), order_of(batches)
     assert [len(one) for one in first] == [batch_size] * (10 // batch_size) + [10 % batch_size] * (10 % batch_size > 0)
-    assert sorted(sum(first, [])) == sorted(sum(second, [])) == list(range(10))
-    assert sum(first, []) != sum(second, [])
+    assert sorted(chain(*first)) == sorted(chain(*second)) == list(range(10))
+    assert list(chain(*first)) != list(chain(*second))
 
 
 def test_shuffling_comes_from_the_generator():
     """Equal seeds give equal epochs; the global random states are neither read nor changed."""
     torch.manual_seed(0)
-    before = torch.get_rng_state(), np.random.get_state()[1].copy()
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
     one = order_of(Batches(numbered(50), 8, torch.Generator().manual_seed(3)))
     torch.manual_seed(1)
     same, other = (order_of(Batches(numbered(50), 8, torch.Generator().manual_seed(seed))) for seed in (3, 4))
@@ -210,7 +212,7 @@ def test_shuffling_comes_from_the_generator():
     torch.manual_seed(0)
     order_of(Batches(numbered(50), 8, torch.Generator().manual_seed(3)))
     assert torch.equal(torch.get_rng_state(), before[0])
-    assert_array_equal(np.random.get_state()[1], before[1])
+    assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
 
 
 def test_targets_stay_with_their_windows():
@@ -224,4 +226,4 @@ def test_targets_stay_with_their_windows():
 def test_part_of_a_dataset_is_shuffled_within_itself():
     """Batches of a part hold its windows only."""
     part = numbered(20).take(np.arange(3, 17, 2))
-    assert sorted(sum(order_of(Batches(part, 4, torch.Generator().manual_seed(0))), [])) == list(range(3, 17, 2))
+    assert sorted(chain(*order_of(Batches(part, 4, torch.Generator().manual_seed(0))))) == list(range(3, 17, 2))

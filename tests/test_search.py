@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from skorch.callbacks import Callback
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import BaggingRegressor, StackingRegressor
@@ -31,6 +30,7 @@ from sklearn.model_selection import (
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from skorch.callbacks import Callback
 from sktime.forecasting.compose import TransformedTargetForecaster, make_reduction
 from sktime.forecasting.model_evaluation import evaluate
 from sktime.forecasting.model_selection import ForecastingGridSearchCV
@@ -281,7 +281,9 @@ def test_evaluate(strategy):
     assert len(results) == 4
     assert np.isfinite(results["test_MeanAbsoluteError"]).all()
     assert [fold.index[0] for fold in results["y_pred"]] == list(y.index[[60, 63, 66, 69]])
-    naive = [abs(fold - train.iloc[-1]).mean() for fold, train in zip(results["y_test"], results["y_train"], strict=True)]
+    naive = [
+        abs(fold - train.iloc[-1]).mean() for fold, train in zip(results["y_test"], results["y_train"], strict=True)
+    ]
     assert results["test_MeanAbsoluteError"].mean() < np.mean(naive)
 
 

@@ -10,7 +10,7 @@ from numpy.testing import assert_array_equal
 from torch.utils.data import DataLoader
 
 from skattn.net import Batches, HoldoutLast
-from skattn.windows import WindowDataset, cut, distinct_steps, steps
+from skattn.windows import WindowDataset, cut, distinct_steps, row_gap, steps
 
 T, L, H, C, M, K = 31, 5, 3, 7, 2, 11
 LENGTHS = (17, 8, 3, 23)  # of the series of a panel; with L + H = 8 steps the third is too short for a window
@@ -112,8 +112,14 @@ def test_sizes():
     ("length", "message"),
     [
         # 7 rows, of which 3 are asked for, leave 4 to look at
-        (7, r"y has 7 rows but window_length \+ horizon = 5 \+ 3 = 8 are needed. Use a window_length of at most 4 or a"),
-        (4, r"y has 4 rows but window_length \+ horizon = 5 \+ 3 = 8 are needed. Use a window_length of at most 1 or a"),
+        (
+            7,
+            r"y has 7 rows but window_length \+ horizon = 5 \+ 3 = 8 are needed. Use a window_length of at most 4 or a",
+        ),
+        (
+            4,
+            r"y has 4 rows but window_length \+ horizon = 5 \+ 3 = 8 are needed. Use a window_length of at most 1 or a",
+        ),
         (3, r"y has 3 rows but .* = 8 are needed. Use a longer series, or a shorter fh: it must be below 3"),
     ],
 )
@@ -348,6 +354,20 @@ def test_holdout_of_rows():
     train, valid = HoldoutLast(0.2)(WindowDataset(arrays, index, gap=4))
     assert_array_equal(valid.index, [15, 18, 19])  # the newest three of fourteen
     assert_array_equal(train.index, [0, 1, 2, 5, 6, 7, 8, 9])  # 12, 13 and 14 are within four of 15
+
+
+@pytest.mark.parametrize(
+    ("shape", "n_outputs", "gap"),
+    [
+        ((61, 5), 1, 4),  # windows of 5 steps share steps with the 4 before
+        ((61, 53), 1, 6),  # but no more than a tenth of 61 is dropped
+        ((61, 5), 11, 10),  # 11 steps ahead reach into the next 10 rows, always
+        ((61, 1), 1, 0),
+    ],
+)
+def test_gap_of_rows_by_hand(shape, n_outputs, gap):
+    """How many rows before held-out ones are dropped."""
+    assert row_gap(shape, n_outputs) == gap
 
 
 def test_holdout_leaves_nothing():

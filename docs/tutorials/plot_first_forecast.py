@@ -26,17 +26,18 @@ y_train.tail(3)
 # Fit
 # ---
 #
-# One line does it. From left to right: each forecast sees the last ``window_length`` months, here three years.
-# ``random_state`` fixes the initial weights and the shuffling, so that the same line gives the same numbers again.
-# ``fh`` is the forecasting horizon: all of the next twelve months at once.
+# Each forecast sees the last ``window_length`` months, here three years. ``random_state`` fixes the initial weights and
+# the shuffling, so that the same line gives the same numbers again. ``fh`` is the forecasting horizon: all of the next
+# twelve months at once.
 #
-# Inside, the series is cut into every window of 36 months and the 12 months that follow. A network with attention learns
-# to answer the one with the other. The series needs no scaling before: the network sees each window relative to its
-# last value.
+# Inside, the series is cut into every window of 36 months and the 12 months that follow, and a network with attention
+# learns to answer the one with the other. The series needs no scaling before: the network sees each window relative to
+# its last value.
 
 from skattn import AttentionLSTMForecaster
 
-forecaster = AttentionLSTMForecaster(window_length=36, random_state=0).fit(y_train, fh=range(1, 13))
+forecaster = AttentionLSTMForecaster(window_length=36, random_state=0)
+forecaster = forecaster.fit(y_train, fh=range(1, 13))
 
 # %%
 # Predict
@@ -52,15 +53,17 @@ y_pred.head(3)
 # -----
 #
 # A forecast is worth what it adds to a naive one. The seasonal naive forecast says: the same as in the same month of
-# last year. A plain LSTM is the same network with ``attention=None``. All other parameters of the network are set in the
-# same place, on the regressor inside the forecaster.
+# last year. A plain LSTM is the same network with ``attention=None``. All parameters of the network are set in the same
+# place, on the regressor inside the forecaster; ``cautious`` is what the forecaster takes if it is given none.
 
 import pandas as pd
 from sklearn.metrics import mean_absolute_error, mean_absolute_percentage_error
 
 from skattn import AttentionLSTMRegressor
 
-plain = AttentionLSTMForecaster(AttentionLSTMRegressor(attention=None), window_length=36, random_state=0)
+cautious = {"lr": 0.003, "dropout": 0.2}
+lstm = AttentionLSTMRegressor(attention=None, **cautious)
+plain = AttentionLSTMForecaster(lstm, window_length=36, random_state=0)
 
 forecasts = {
     "attention LSTM": y_pred,
@@ -106,31 +109,48 @@ plt.show()
 # See the attention
 # -----------------
 #
-# For every month that it forecasts, the network shares out a weight of one over the 36 months of the past: its state
-# after each of them is read in that proportion. A row is a month of the forecast, a column a month of the past.
+# By default, attention weighs the months of the past before the LSTM reads them. The weights share out a total of one:
+# a month above the dotted line counts for more than an even share, one below it for less.
 # :meth:`~skattn.AttentionLSTMForecaster.attention_weights` gives the same numbers as a table.
 
 from skattn.inspection import AttentionDisplay
 
-fig, ax = plt.subplots(figsize=(8, 3.6), layout="constrained")
+fig, ax = plt.subplots(figsize=(8, 3), layout="constrained")
 AttentionDisplay.from_estimator(forecaster).plot(ax=ax)
+ax.set_xlabel("month of the past")
+plt.show()
+
+# %%
+# With ``attention_position="state"`` the LSTM reads first, and then each month of the forecast has its own question
+# for the states that the LSTM went through. There is one row of weights for each month of the forecast, and the display
+# becomes a map.
+
+lstm = AttentionLSTMRegressor(attention_position="state", **cautious)
+on_states = AttentionLSTMForecaster(lstm, window_length=36, random_state=0)
+on_states = on_states.fit(y_train, fh=range(1, 13))
+
+fig, ax = plt.subplots(figsize=(8, 3.6), layout="constrained")
+AttentionDisplay.from_estimator(on_states).plot(ax=ax)
 ax.set(xlabel="month of the past", ylabel="month of the forecast")
 plt.show()
 
 # %%
-# Weights say which states were read, not why the forecast is what it is. :doc:`/explanation/limits` says how far they
-# may be trusted.
+# The months that the first row weighs most:
 
-weights = forecaster.attention_weights()
-weights.T.nlargest(3, columns=weights.index[0]).iloc[:, :3].round(3)
+weights = on_states.attention_weights()
+weights.iloc[0].nlargest(3).round(3)
+
+# %%
+# Weights say what was read, not why the forecast is what it is. :doc:`/explanation/limits` says how far they may be
+# trusted.
 
 # %%
 # See the training
 # ----------------
 #
-# The loss of every pass over the windows, on standardised values. Had the series been longer, the newest windows would
-# have been held out, their loss would be the second line, and training would have stopped at its lowest point. Here
-# fewer than ten windows could be spared, so none is.
+# The loss of every pass over the windows, on normalised values. Had the series been longer, the newest windows would
+# have been held out, their loss would be a second line, and training would have stopped at its lowest point. Here a
+# tenth of the windows is fewer than ten, so none is held out.
 
 from skattn.inspection import HistoryDisplay
 

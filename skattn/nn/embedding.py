@@ -1,4 +1,4 @@
-"""Embedding: the values of a step, and whether they were observed, as one vector.
+"""Embedding: the values of a step, whether they were observed, and its place in the window, as one vector.
 
 Letters: ``B`` windows, ``L`` steps, ``C`` channels, ``D`` embedding.
 """
@@ -8,7 +8,10 @@ from torch import nn
 
 
 class Embedding(nn.Module):
-    """A linear map of each step's values beside their observed mask.
+    """A linear map of each step's values beside their observed mask, plus a learned vector for its place.
+
+    The places start from zero. They let a score depend on the lag of a step and not on its values alone; where the
+    steps are channels, they are the channels' identities.
 
     Parameters
     ----------
@@ -16,12 +19,15 @@ class Embedding(nn.Module):
         Number of channels ``C``.
     embedding_dim : int
         Width ``D`` of the embedding.
+    n_steps : int
+        Number of steps ``L``.
     """
 
-    def __init__(self, n_channels, embedding_dim):
+    def __init__(self, n_channels, embedding_dim, n_steps):
         super().__init__()
+        self.place = nn.Parameter(torch.zeros(n_steps, embedding_dim))
         self.linear = nn.Linear(2 * n_channels, embedding_dim)
 
     def forward(self, x, observed):
         """Embed values `x` (B, L, C), zero where `observed` (B, L, C) is zero, as (B, L, D)."""
-        return self.linear(torch.cat([x, observed], -1))  # (B, L, D)
+        return self.linear(torch.cat([x, observed], -1)) + self.place  # (B, L, D)

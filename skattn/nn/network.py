@@ -78,7 +78,7 @@ num_layers, embedding_dim, dropout, normalization, linear_skip
         self.config = config
         self.autoregressive = autoregressive
         self.normalization = component(NORMALIZATIONS, normalization)(n_channels, n_targets if autoregressive else None)
-        self.embedding = Embedding(n_channels, embedding_dim)
+        self.embedding = Embedding(n_channels, embedding_dim, window_length)
         self.encoder = component(ENCODERS, encoder)(embedding_dim, hidden_size, num_layers, num_heads, dropout)
         self.dropout = Dropout(dropout)
         self.head = component(HEADS, head)(hidden_size, horizon, n_targets, n_params, loss)
@@ -86,7 +86,9 @@ num_layers, embedding_dim, dropout, normalization, linear_skip
         self.channel_attention = self.input_attention = self.state_attention = None
         if channel_attention is not None:
             kind = component(ATTENTIONS, channel_attention)
-            self.channel_attention = ChannelAttention(kind, window_length, embedding_dim, attention_dim, num_heads)
+            self.channel_attention = ChannelAttention(
+                kind, window_length, n_channels, embedding_dim, attention_dim, num_heads
+            )
         if attention is not None and attention_position in ("input", "both"):
             kind = component(ATTENTIONS, attention)
             self.input_attention = InputAttention(kind, embedding_dim, attention_dim, num_heads)
@@ -97,7 +99,7 @@ num_layers, embedding_dim, dropout, normalization, linear_skip
         self.future_normalization = self.future_embedding = self.skip = None
         if n_future:
             self.future_normalization = NORMALIZATIONS["global"](n_future)
-            self.future_embedding = Embedding(n_future, hidden_size)
+            self.future_embedding = Embedding(n_future, hidden_size, horizon)
         if linear_skip:
             kind = ChannelSkip if autoregressive else WindowSkip
             self.skip = kind(window_length, n_channels, horizon, n_targets, n_params, n_future)

@@ -19,13 +19,13 @@ class ChannelAttention(nn.Module):
     ----------
     attention : type
         An :class:`~skattn.nn.attention.Attention`.
-    window_length, embedding_dim, attention_dim, num_heads : int
+    window_length, n_channels, embedding_dim, attention_dim, num_heads : int
         Sizes; the embedding reads a channel's ``window_length`` values.
     """
 
-    def __init__(self, attention, window_length, embedding_dim, attention_dim, num_heads):
+    def __init__(self, attention, window_length, n_channels, embedding_dim, attention_dim, num_heads):
         super().__init__()
-        self.embedding = Embedding(window_length, embedding_dim)
+        self.embedding = Embedding(window_length, embedding_dim, n_channels)
         self.query = _parameter(1, embedding_dim)
         self.attention = attention(embedding_dim, embedding_dim, attention_dim, num_heads)
         self.attention.value = self.attention.out = nn.Identity()  # only its weights are used

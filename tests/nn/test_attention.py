@@ -319,7 +319,9 @@ def test_heads_must_divide(name):
 @pytest.mark.parametrize("name", ["additive", "multihead"])
 def test_heads_must_divide_attention_dim(name):
     """Mechanisms with projections split them too."""
-    with pytest.raises(ValueError, match=r"num_heads must divide attention_dim: got num_heads = 5 and attention_dim = 7"):
+    with pytest.raises(
+        ValueError, match=r"num_heads must divide attention_dim: got num_heads = 5 and attention_dim = 7"
+    ):
         ATTENTIONS[name](10, 10, 7, 5)
 
 
@@ -340,7 +342,7 @@ def test_newcomer_writes_only_a_score():
 
     class Nearest(Attention):
         def score(self, query, key):
-            return -torch.cdist(query, key) ** 2
+            return -(torch.cdist(query, key) ** 2)
 
     query, memory, mask = inputs(2)
     attention = Nearest(2 * WIDTH, 2 * WIDTH, 2 * DIM, 2).double()

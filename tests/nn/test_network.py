@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from skattn.nn import ATTENTIONS, ENCODERS, NORMALIZATIONS, AttentionLSTM, Attention
+from skattn.nn import ATTENTIONS, ENCODERS, NORMALIZATIONS, Attention, AttentionLSTM
 from skattn.nn.random import DrawFrom, Dropout
 
 # windows, steps, channels, targets, steps ahead, channels known ahead; embedding, encoder and attention are wider
@@ -283,7 +283,7 @@ def test_weights_change_with_the_input(attention, encoder):
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_state_weights_change_with_the_state(attention):
     """With the same states but another summary the weights differ: the state does not cancel in the softmax."""
-    network = stir(make(attention=attention))
+    network = stir(make(attention=attention, attention_position="state"))
     states, mask = draw(B, L, 19), torch.ones(B, L, dtype=torch.bool)
     one, other = (network.state_attention(draw(B, 1, 19, seed=seed), states, mask)[1] for seed in (1, 2))
     assert (one - other).abs().amax() > 1e-4
@@ -358,7 +358,12 @@ def test_first_forecast_of_a_silent_head_is_the_last_value():
 
 
 EVERYTHING = dict(
-    n_future=K, channel_attention="multihead", attention_position="both", encoder="transformer", dropout=0.5, num_layers=2
+    n_future=K,
+    channel_attention="multihead",
+    attention_position="both",
+    encoder="transformer",
+    dropout=0.5,
+    num_layers=2,
 )
 
 
@@ -390,7 +395,12 @@ def test_same_generator_same_bits(encoder, attention):
     [
         {},
         EVERYTHING,
-        dict(attention=ATTENTIONS["dot"], encoder=ENCODERS["gru"], normalization=NORMALIZATIONS["last"], autoregressive=True),
+        dict(
+            attention=ATTENTIONS["dot"],
+            encoder=ENCODERS["gru"],
+            normalization=NORMALIZATIONS["last"],
+            autoregressive=True,
+        ),
         dict(attention=None, loss=nn.HuberLoss, linear_skip=False, **TWO_HEADS),
         dict(horizon=1, n_targets=1, n_params=5, head="class", loss="cross_entropy"),
     ],

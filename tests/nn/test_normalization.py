@@ -53,7 +53,13 @@ def test_last_by_hand():
 
 @pytest.mark.parametrize(
     ("window", "last"),
-    [((1.0, 2.0, 3.0), 3.0), ((1.0, 2.0, nan), 2.0), ((1.0, nan, nan), 1.0), ((nan, 0.0, nan), 0.0), ((nan,) * 3, 10.0)],
+    [
+        ((1.0, 2.0, 3.0), 3.0),
+        ((1.0, 2.0, nan), 2.0),
+        ((1.0, nan, nan), 1.0),
+        ((nan, 0.0, nan), 0.0),
+        ((nan,) * 3, 10.0),
+    ],
 )
 def test_last_finds_the_last_observed_value(window, last):
     """Missing values at the end are passed over; a window of nothing else takes the training data's mean."""
@@ -161,7 +167,9 @@ def test_missing_values_stay_and_spread_nowhere(name):
     assert (scale > 0).all()
 
 
-@pytest.mark.parametrize(("name", "loc", "scale"), [("window", 1, 1), ("last", 1, 0), ("global", 0, 0), ("identity", 0, 0)])
+@pytest.mark.parametrize(
+    ("name", "loc", "scale"), [("window", 1, 1), ("last", 1, 0), ("global", 0, 0), ("identity", 0, 0)]
+)
 def test_level_and_scale_follow_the_window(name, loc, scale):
     """A window of 3 x + 50 has thrice the scale where the scale is the window's, and its level where that is."""
     norm = make(name, [0.0], [1.0])

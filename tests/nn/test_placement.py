@@ -134,16 +134,22 @@ def test_masked_states_do_not_matter():
 
 
 def test_channel_attention_by_hand():
-    """Each channel's sum over time, times the query ln2, is its score; three channels are weighed by 3 weights."""
-    place = ChannelAttention(ATTENTIONS["dot"], window_length=2, embedding_dim=1, attention_dim=5, num_heads=1).double()
+    """A channel's sum over time and its identity, times the query ln2, is its score; 3 channels, 3 weights."""
+    sizes = dict(window_length=2, n_channels=3, embedding_dim=1, attention_dim=5, num_heads=1)
+    place = ChannelAttention(ATTENTIONS["dot"], **sizes).double()
     place.load_state_dict(
-        assign(query=[[LN2]], embedding__linear__weight=[[1.0, 1.0, 0.0, 0.0]], embedding__linear__bias=[0.0])
+        assign(
+            query=[[LN2]],
+            embedding__linear__weight=[[1.0, 1.0, 0.0, 0.0]],
+            embedding__linear__bias=[0.0],
+            embedding__place=[[0.0], [0.0], [1.0]],
+        )
     )
-    x = tensor([[[3.0, 1.0, 1.0], [-2.0, -1.0, 1.0]]])  # sums over the two steps: 1, 0, 2
+    x = tensor([[[3.0, 1.0, 1.0], [-2.0, -1.0, 0.0]]])  # sums over the two steps 1, 0, 1, and 1 for the last channel
     observed = torch.ones(1, 2, 3, dtype=torch.bool)
     weighed, weights = place(x, observed)
     assert_close(weights, tensor([[[[2 / 7, 1 / 7, 4 / 7]]]]))
-    assert_close(weighed, tensor([[[3 * 6 / 7, 3 / 7, 12 / 7], [-3 * 4 / 7, -3 / 7, 12 / 7]]]))
+    assert_close(weighed, tensor([[[3 * 6 / 7, 3 / 7, 12 / 7], [-3 * 4 / 7, -3 / 7, 0.0]]]))
     # the last channel was never observed: two channels share, 2 weights of 2 and 1 thirds
     observed[..., 2] = False
     weighed, weights = place(x * observed, observed)
@@ -154,7 +160,7 @@ def test_channel_attention_by_hand():
 @every_attention
 def test_channel_attention_is_attention_turned_by_ninety_degrees(name):
     """Its weights are those of InputAttention on the transposed window."""
-    channels = ChannelAttention(ATTENTIONS[name], L, D, A, 1).double()
+    channels = ChannelAttention(ATTENTIONS[name], L, C, D, A, 1).double()
     time = InputAttention(ATTENTIONS[name], D, A, 1).double()
     time.query, time.attention = channels.query, channels.attention
     x = draw(B, L, C)
@@ -169,7 +175,7 @@ def test_channel_attention_is_attention_turned_by_ninety_degrees(name):
 @one_and_two_heads
 def test_channel_attention_shapes_and_mean_over_heads(name, num_heads):
     """A channel is multiplied by the mean of its weights over the heads, times the number of channels."""
-    place = ChannelAttention(ATTENTIONS[name], L, D * num_heads, A * num_heads, num_heads).double()
+    place = ChannelAttention(ATTENTIONS[name], L, C, D * num_heads, A * num_heads, num_heads).double()
     x = draw(B, L, C)
     mask = torch.tensor([[True, True, True], [True, False, True]])
     observed = mask[:, None].expand(B, L, C)
@@ -184,13 +190,24 @@ def test_channel_attention_shapes_and_mean_over_heads(name, num_heads):
 @every_attention
 def test_channel_attention_weights_change_with_the_input(name):
     """The weights of one window differ from those of another."""
-    place = ChannelAttention(ATTENTIONS[name], L, D, A, 1).double()
+    place = ChannelAttention(ATTENTIONS[name], L, C, D, A, 1).double()
     x = 3 * draw(B, L, C)
     weights = place(x, x == x)[1]
     assert (weights[0] - weights[1]).abs().amax() > 1e-3
 
 
+@every_attention
+def test_channel_attention_can_learn_which_channel_matters(name):
+    """Channels with the same values get other weights once their identities differ."""
+    place = ChannelAttention(ATTENTIONS[name], L, C, D, A, 1).double()
+    x = draw(B, L, 1).expand(B, L, C)
+    assert_close(place(x, x == x)[1], torch.full((B, 1, 1, C), 1 / C, dtype=torch.float64))
+    place.embedding.place.data[1] = place.query.data[0]
+    weights = place(x, x == x)[1]
+    assert (weights - 1 / C).abs().amin() > 1e-3
+
+
 def test_channel_attention_has_no_dead_weights():
     """Multihead's projections of value and output, which the channels do not use, are no parameters."""
-    names = [name for name, _ in ChannelAttention(ATTENTIONS["multihead"], L, D, A, 1).named_parameters()]
+    names = [name for name, _ in ChannelAttention(ATTENTIONS["multihead"], L, C, D, A, 1).named_parameters()]
     assert not [name for name in names if "value" in name or "out" in name]

@@ -43,7 +43,8 @@ def test_channel_skip_by_hand():
     )
     x = torch.tensor([[[1.0, 3.0, 99.0], [2.0, 4.0, 99.0]]])  # targets 1, 2 and 3, 4; the third channel is a driver
     future = torch.tensor([[[1.0], [2.0]]])
-    # target 1: 1 + 20 + 100 = 121 and 2 + 0.5 + 200 = 202.5;  target 2: 3 + 40 + 1000 = 1043 and 4 + 0.5 + 2000 = 2004.5
+    # target 1: 1 + 20 + 100 = 121 and 2 + 0.5 + 200 = 202.5
+    # target 2: 3 + 40 + 1000 = 1043 and 4 + 0.5 + 2000 = 2004.5
     assert_close(skip(x, future), torch.tensor([[[[121.0], [1043.0]], [[202.5], [2004.5]]]]))
 
 
