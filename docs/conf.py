@@ -81,7 +81,7 @@ def inline_math(writer, node):
 
 
 def block_math(writer, node):
-    writer.body.append(f'<div class="math">{tex2mathml(node.astext(), as_block=True)}</div>')
+    writer.body.append(f"<p>{tex2mathml(node.astext(), as_block=True)}</p>")
     raise SkipNode
 
 

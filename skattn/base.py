@@ -1,7 +1,9 @@
 """The core that the estimators share: every parameter with its constraint, and windows in, forecasts out."""
 
+import sys
 from contextlib import nullcontext
 from functools import lru_cache
+from inspect import signature
 from warnings import warn
 
 import numpy as np
@@ -10,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from skorch.callbacks import EarlyStopping, GradientNormClipping, LRScheduler
 from threadpoolctl import ThreadpoolController
@@ -18,10 +20,11 @@ from threadpoolctl import ThreadpoolController
 from skattn.callbacks import FiniteLoss, SklearnBridge, TimeLimit
 from skattn.net import HoldoutLast, WindowNet
 from skattn.nn import AttentionLSTM
+from skattn.nn.network import component
 from skattn.nn.random import DrawFrom, Dropout
-from skattn.parameters import LR_SCHEDULES, OPTIMIZERS, Parameters
+from skattn.parameters import LR_SCHEDULES, NETWORK_PARAMETERS, OPTIMIZERS, Parameters
 from skattn.validation import check_observed, find_device
-from skattn.windows import WindowDataset, distinct_steps
+from skattn.windows import WindowDataset
 
 MIN_HELD_OUT = 10  # early_stopping="auto" wants at least so many windows to validate on
 PREDICT_BATCH = 128  # chunks of 64 to 128 windows are the fastest on a CPU
@@ -37,6 +40,9 @@ class BaseAttentionLSTM(Parameters, CallbackSupportMixin, BaseEstimator):
         tags.input_tags.three_d_array = True
         return tags
 
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "network_")
+
     # ------------------------------------------------------------------ windows in, forecasts out
 
     def fit_windows(self, windows, *, n_params=1, callbacks=()):
@@ -48,8 +54,8 @@ class BaseAttentionLSTM(Parameters, CallbackSupportMixin, BaseEstimator):
             Windows with targets.
         n_params : int, default=1
             Numbers that the head gives per target.
-        callbacks : sequence of skorch callbacks, default=()
-            Added to the user's.
+        callbacks : sequence of pairs of a name and a SklearnBridge, default=()
+            Added to the user's; each is told when the estimator is fitted.
 
         Returns
         -------
@@ -57,7 +63,10 @@ class BaseAttentionLSTM(Parameters, CallbackSupportMixin, BaseEstimator):
         """
         if not (self.warm_start and hasattr(self, "network_")):
             self._start(windows, n_params)
-        return self._train(windows, self.max_epochs, self._holdout(windows), callbacks)
+        self._train(windows, self.max_epochs, self._holdout(windows), callbacks)
+        for _, callback in callbacks:
+            callback.finish()
+        return self
 
     def partial_fit_windows(self, windows, *, n_params=1, epochs=1):
         """Train some more on windows, without holding any out; what is learned of scales stays as it was."""
@@ -124,7 +133,7 @@ class BaseAttentionLSTM(Parameters, CallbackSupportMixin, BaseEstimator):
     def _batches(self, windows):
         """Inputs of the network, batch by batch, in a state fit for predicting."""
         device = find_device(self.device)
-        if self.network_.training or self.network_.head.bias.device.type != torch.device(device).type:
+        if self.network_.training or self.network_.head.bias.device != device:
             self.network_.to(device).eval()  # walks through all modules: a third of the time of a single forecast
         with torch.inference_mode(), self._limit_threads():
             for batch, _ in windows.batches(PREDICT_BATCH):
@@ -137,7 +146,8 @@ class BaseAttentionLSTM(Parameters, CallbackSupportMixin, BaseEstimator):
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         self._generator = torch.Generator().manual_seed(int(seed))
         self._history = []
-        self.__dict__.pop("net_", None)
+        for name in ("net_", "network_"):
+            self.__dict__.pop(name, None)
         self.network_ = self._make_network(windows.sizes, n_params)
         self._standardise(self.network_.normalization, windows, "past")
         if "future" in windows.arrays:
@@ -148,44 +158,25 @@ class BaseAttentionLSTM(Parameters, CallbackSupportMixin, BaseEstimator):
         normalization = self.normalization
         if normalization == "auto":
             normalization = "last" if sizes["autoregressive"] else "global"
+        config = {name: getattr(self, name) for name in NETWORK_PARAMETERS} | {"normalization": normalization}
+        config = {name: value.item() if isinstance(value, np.generic) else value for name, value in config.items()}
         with DrawFrom(self._generator):
-            network = AttentionLSTM(
-                **sizes,
-                n_params=n_params,
-                head=self._head,
-                loss=self.loss,
-                attention=self.attention,
-                attention_position=self.attention_position,
-                channel_attention=self.channel_attention,
-                attention_dim=self.attention_dim,
-                num_heads=self.num_heads,
-                encoder=self.encoder,
-                hidden_size=self.hidden_size,
-                num_layers=self.num_layers,
-                embedding_dim=self.embedding_dim,
-                dropout=self.dropout,
-                normalization=normalization,
-                linear_skip=self.linear_skip,
-            )
+            network = AttentionLSTM(**sizes, **config, n_params=n_params, head=self._head)
         return network.to(getattr(torch, self.dtype))
 
     @staticmethod
     def _standardise(normalization, windows, name):
         """Give a normalisation the statistics of the training data, chunk by chunk."""
-        values, weight = windows.arrays[name], windows.arrays.get("weight")
-        if len(windows) < len(values) or weight is not None:
-            values = values[windows.index]
         scaler = StandardScaler()
-        table = distinct_steps(values)
-        weights = None if weight is None else np.repeat(weight.ravel()[windows.index], values.shape[1])
-        for rows in gen_batches(len(table), 1 << 18):
-            scaler.partial_fit(table[rows], sample_weight=None if weights is None else weights[rows])
+        for table, weight in windows.tables(name):
+            scaler.partial_fit(table, sample_weight=weight)
         normalization.loc.copy_(torch.from_numpy(np.nan_to_num(scaler.mean_)))
         normalization.scale.copy_(torch.from_numpy(np.nan_to_num(scaler.scale_, nan=1.0)))
 
     def _holdout(self, windows):
         """The split that early stopping validates on, or None."""
-        enough = self.validation_fraction * len(windows) >= MIN_HELD_OUT
+        held_out = self.validation_fraction * len(windows)
+        enough = held_out >= MIN_HELD_OUT and len(windows) - held_out - windows.gap >= len(windows) / 2
         if self.early_stopping is False or (self.early_stopping == "auto" and not enough):
             return None
         return HoldoutLast(self.validation_fraction)
@@ -199,17 +190,25 @@ class BaseAttentionLSTM(Parameters, CallbackSupportMixin, BaseEstimator):
             if previous is not None and isinstance(previous.optimizer_, type(net.optimizer_)):
                 net.optimizer_.state.update(previous.optimizer_.state)
             net.partial_fit(windows)
-        self._history += [{k: v for k, v in epoch.items() if k in _HISTORY} for epoch in net.history]
         self._check_finite_loss(finite)
+        for epoch in net.history:
+            kept = {key: epoch[key] for key in ("train_loss", "valid_loss", "dur") if key in epoch}
+            self._history.append({"epoch": len(self._history) + 1, **kept})
         return self
 
     def _make_net(self, epochs, train_split, callbacks):
         """skorch's net around the network, for one training."""
         device = find_device(self.device)
-        dropout_generator = torch.Generator(device).manual_seed(self._generator.initial_seed())
-        for module in self.network_.modules():
-            if isinstance(module, Dropout):
-                module.generator = dropout_generator
+        dropouts = [module for module in self.network_.modules() if isinstance(module, Dropout) and module.p]
+        if dropouts:
+            seed = int(torch.randint(1 << 31, (), generator=self._generator))
+            generator = torch.Generator(device).manual_seed(seed)
+            for module in dropouts:
+                module.generator = generator
+        optimizer = component(OPTIMIZERS, self.optimizer)
+        decay = {"optimizer__weight_decay": self.weight_decay}
+        if not self.weight_decay and "weight_decay" not in signature(optimizer).parameters:
+            decay = {}
         monitor = "train_loss" if train_split is None else "valid_loss"
         if self.gradient_clip is not None:
             callbacks.append(("gradient_clip", GradientNormClipping(self.gradient_clip)))
@@ -223,13 +222,13 @@ class BaseAttentionLSTM(Parameters, CallbackSupportMixin, BaseEstimator):
         return WindowNet(
             self.network_.to(device),
             generator=self._generator,
-            optimizer=OPTIMIZERS[self.optimizer] if isinstance(self.optimizer, str) else self.optimizer,
-            optimizer__weight_decay=self.weight_decay,
+            optimizer=optimizer,
+            **decay,
             lr=self.lr,
             max_epochs=epochs,
             batch_size=self.batch_size,
             train_split=train_split,
-            callbacks=callbacks + list(self.callbacks or ()),
+            callbacks=[*callbacks, *(self.callbacks or ())],
             device=device,
             verbose=self.verbose,
         )
@@ -241,12 +240,15 @@ class BaseAttentionLSTM(Parameters, CallbackSupportMixin, BaseEstimator):
             f"The loss was not finite in epoch {finite.failed_epoch_} with lr={self.lr}. {{}} "
             "Use a smaller lr or a gradient_clip, or look for extreme values in X and y."
         )
-        if finite.good_ is None:
-            self.__dict__.pop("network_")
+        if finite.restored_epoch_ == 0:
             self.__dict__.pop("net_")
-            raise ValueError(message.format("No epoch was finished before."))
-        restored = f"Training stopped and the weights of epoch {finite.failed_epoch_ - 1} were restored."
-        warn(message.format(restored), ConvergenceWarning, stacklevel=5)
+            if not self._history:
+                self.__dict__.pop("network_")
+            raise ValueError(message.format("No epoch of this training was finished before, which changed nothing."))
+        stopping = dict(self.net_.callbacks_).get("early_stopping")
+        epoch = finite.restored_epoch_ if stopping is None else stopping.best_epoch_
+        restored = f"Training stopped and the weights of epoch {epoch} were restored."
+        warn(message.format(restored), ConvergenceWarning, stacklevel=_caller_level())
 
     def _limit_threads(self):
         n_threads = self.n_threads
@@ -254,7 +256,8 @@ class BaseAttentionLSTM(Parameters, CallbackSupportMixin, BaseEstimator):
             if self.batch_size * self.hidden_size >= LARGE_STEP:
                 return nullcontext()
             n_threads = 1
-        return _thread_controller().limit(limits=n_threads)
+        torch.get_num_threads()  # a new thread asks torch for its number first, which would undo the limit later
+        return _thread_controller().limit(limits=int(n_threads))
 
     def _bridge(self, X, y):
         """scikit-learn's callbacks as a callback of skorch."""
@@ -320,6 +323,8 @@ class BaseAttentionLSTM(Parameters, CallbackSupportMixin, BaseEstimator):
     def __getstate__(self):
         state = dict(super().__getstate__())
         state.pop("net_", None)
+        if "_history" in state:
+            state["_history"] = [dict(epoch) for epoch in state["_history"]]
         network, generator = state.pop("network_", None), state.pop("_generator", None)
         if network is not None:
             weights = {name: value.detach().cpu().numpy().copy() for name, value in network.state_dict().items()}
@@ -342,9 +347,6 @@ class BaseAttentionLSTM(Parameters, CallbackSupportMixin, BaseEstimator):
         self._generator.set_state(torch.from_numpy(generator_state[1].copy()))
 
 
-_HISTORY = ("epoch", "train_loss", "valid_loss", "dur")
-
-
 def weight_columns(kind, size):
     """Names of `size` attention weights: lags, 0 for the newest step, or channels, as a pandas.Index."""
     import pandas as pd
@@ -355,6 +357,14 @@ def weight_columns(kind, size):
 @lru_cache
 def _thread_controller():
     return ThreadpoolController()
+
+
+def _caller_level():
+    """Level of the user's line for `warnings.warn`: past our frames and those of the libraries that called us."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in ("skattn", "sklearn", "sktime"):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def _silent(message):

@@ -22,29 +22,51 @@ class TimeLimit(Callback):
 
 
 class FiniteLoss(Callback):
-    """Stop when the loss is not finite, with the weights of the last epoch whose losses all were.
+    """Stop when the loss is not finite, and go back to the weights of the last epoch that give a finite one.
+
+    A finite loss proves the weights before its step, not those after it. So the last two epochs are kept, and what is
+    gone back to, or left at the end, is tried on the last batch that went well.
 
     Attributes
     ----------
     failed_epoch_ : int or None
-        Epoch, from 1, whose loss was not finite.
+        Epoch, from 1, in which the loss or the weights went wrong.
+    restored_epoch_ : int or None
+        Epoch whose weights were restored; 0 stands for those before training, and None for no failure.
     """
 
     def on_train_begin(self, net, **kwargs):
-        self.failed_epoch_ = self.good_ = None
+        self.failed_epoch_ = self.restored_epoch_ = self.batch_ = None
+        self.kept_ = [(0, deepcopy(net.module_.state_dict()))]
 
-    def on_batch_end(self, net, **kwargs):
-        batch = net.history[-1]["batches"][-1]
-        if not all(np.isfinite(batch[key]) for key in ("train_loss", "valid_loss") if key in batch):
+    def on_batch_end(self, net, batch=None, **kwargs):
+        losses = net.history[-1]["batches"][-1]
+        if not all(np.isfinite(losses[key]) for key in ("train_loss", "valid_loss") if key in losses):
             self.failed_epoch_ = len(net.history)
             raise KeyboardInterrupt
+        self.batch_ = batch
 
     def on_epoch_end(self, net, **kwargs):
-        self.good_ = deepcopy(net.module_.state_dict())
+        start, before = self.kept_[0], self.kept_[1:][-1:]
+        self.kept_ = [start, *before, (len(net.history), deepcopy(net.module_.state_dict()))]
 
     def on_train_end(self, net, **kwargs):
-        if self.failed_epoch_ is not None and self.good_ is not None:
-            net.module_.load_state_dict(self.good_)
+        if self.failed_epoch_ is not None or not self._is_finite(net):
+            self._restore(net)
+        self.batch_ = self.kept_ = None
+
+    def _restore(self, net):
+        self.failed_epoch_ = self.failed_epoch_ or len(net.history)
+        net.optimizer_.state.clear()
+        for epoch, weights in reversed(self.kept_):
+            net.module_.load_state_dict(weights)
+            self.restored_epoch_ = epoch
+            if epoch == 0 or self._is_finite(net):
+                return
+            self.failed_epoch_ = epoch
+
+    def _is_finite(self, net):
+        return self.batch_ is None or bool(np.isfinite(net.validation_step(self.batch_)["loss"].item()))
 
 
 class SklearnBridge(Callback):
@@ -77,5 +99,7 @@ class SklearnBridge(Callback):
         if self.epoch_.call_on_fit_task_end(**self._task()):
             raise KeyboardInterrupt
 
-    def on_train_end(self, net, **kwargs):
+    def finish(self):
+        """End the task of the fit: the estimator has the weights that it keeps."""
         self.context.call_on_fit_task_end(**self._task())
+        self.estimator = self.context = self.X = self.y = None  # skorch's net outlives the fit; the data need not

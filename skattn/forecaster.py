@@ -15,6 +15,7 @@ from skattn.classifier import AttentionLSTMClassifier
 from skattn.horizon import next_dates, steps_ahead
 from skattn.panel import append, join, last, split, values
 from skattn.regressor import AttentionLSTMRegressor
+from skattn.validation import check_observed
 from skattn.windows import WindowDataset, cut
 
 _SHARED_TAGS = {
@@ -111,6 +112,8 @@ class AttentionLSTMForecaster(BaseForecaster):
         self._columns, self._instance_names = y.columns, list(y.index.names[:-1])
         self._tails, self._X_tails = series, split(X) if X is not None else None
         windows = self._cut()
+        check_observed(windows.arrays["target"], "y")
+        check_observed(windows.arrays["past"], "y or X")
         self._trim()
         self.regressor_ = _seeded(self.regressor or default_regressor(), self.random_state)
         self.regressor_.fit_windows(windows)

@@ -107,7 +107,14 @@ class AttentionDisplay:
         if len(weights) > 1:
             low, high = np.quantile(weights, [0.1, 0.9], axis=0)
             self.ax_.fill_between(place, low, high, color="C0", alpha=0.25, linewidth=0, label="middle 80 %")
-        self.ax_.plot(place, weights.mean(0), color="C0", marker="o", markersize=3, label="mean" if len(weights) > 1 else "weights")
+        self.ax_.plot(
+            place,
+            weights.mean(0),
+            color="C0",
+            marker="o",
+            markersize=3,
+            label="mean" if len(weights) > 1 else "weights",
+        )
         self.ax_.axhline(1 / weights.shape[1], color="0.5", linewidth=1, linestyle=":", label="even")
         self.ax_.set_ylim(bottom=0)
         self.ax_.set_ylabel("weight")

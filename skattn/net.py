@@ -48,6 +48,13 @@ class WindowNet(NeuralNet):
         if len(self.history) > 1:
             self.history[-2]["batches"] = []  # else the history grows with every batch of every epoch
 
+    def on_train_end(self, net, **kwargs):
+        super().on_train_end(net, **kwargs)
+        if self.history and "dur" not in self.history[-1] and self.history[-1]["batches"]:
+            for name, callback in self.callbacks_:  # an epoch that was cut short has a loss and a duration too
+                if name in ("epoch_timer", "train_loss"):
+                    callback.on_epoch_end(self)
+
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Weighted mean of the loss over the targets that were observed."""
         target, weight = to_tensor(y_true, device=self.device)

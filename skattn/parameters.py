@@ -23,6 +23,22 @@ LR_SCHEDULES = {
     "plateau": lambda epochs, monitor: {"policy": "ReduceLROnPlateau", "monitor": monitor, "patience": 5},
 }
 
+NETWORK_PARAMETERS = (
+    "attention",
+    "attention_position",
+    "channel_attention",
+    "attention_dim",
+    "num_heads",
+    "encoder",
+    "hidden_size",
+    "num_layers",
+    "embedding_dim",
+    "dropout",
+    "normalization",
+    "linear_skip",
+    "loss",
+)
+
 PARAMETERS = """Parameters
     ----------
     attention : {'additive', 'dot', 'general', 'multihead'}, type or None, default='additive'
@@ -77,7 +93,8 @@ PARAMETERS = """Parameters
         Seconds of training at most.
     early_stopping : bool or 'auto', default='auto'
         Whether the newest windows are held out, training stops when the loss on them no longer falls, and the best
-        weights are restored. 'auto' does so wherever at least ten windows would be held out.
+        weights are restored. 'auto' does so wherever at least ten windows would be held out and half of all would
+        still be trained on.
     validation_fraction : float, default=0.1
         Share of the windows held out. Only used with early stopping.
     n_iter_no_change : int, default=10
@@ -96,8 +113,8 @@ PARAMETERS = """Parameters
         Threads of torch within `fit` and `predict`. None means one for a small network, which a second thread would
         slow down, and as many as torch is set to for a large one.
     callbacks : list or None, default=None
-        Callbacks of skorch: instances, or pairs of a name and an instance. They are not pickled with the estimator's
-        state. Callbacks of scikit-learn are set by `set_callbacks`.
+        Callbacks of skorch: instances, or pairs of a name and an instance. They are used as they are,
+        and pickled with the estimator. Callbacks of scikit-learn are set by `set_callbacks`.
     verbose : int, default=0
         0 is silent, 1 shows a progress bar, 2 a line per epoch.
     n_channels : int, default=1

@@ -142,6 +142,11 @@ class AttentionLSTMRegressor(RegressorMixin, BaseAttentionLSTM):
             sample_weight = _check_sample_weight(sample_weight, past, ensure_non_negative=True)
             arrays["weight"] = sample_weight.astype(self.dtype)[:, None, None]
             index = np.flatnonzero(sample_weight)
+        if not reset and target.shape[1] != len(self.y_mean_):
+            raise ValueError(
+                f"y has {target.shape[1]} outputs but {len(self.y_mean_)} were seen in the first call. "
+                "Pass as many, or start anew with warm_start=False."
+            )
         if reset:
             scaler = StandardScaler().fit(target, sample_weight=sample_weight)
             self.y_mean_, self.y_scale_, self._multioutput = scaler.mean_, scaler.scale_, y.ndim > 1

@@ -69,6 +69,23 @@ class WindowDataset(Dataset):
         for start in range(0, len(self), batch_size):
             yield self.__getitems__(slice(start, start + batch_size))
 
+    def tables(self, name, size=1 << 18):
+        """Steps of an array as tables (at most about `size`, C) with their weights, to compute statistics from.
+
+        Where all windows of a series count the same, each of its steps comes once.
+        """
+        values, weight = self.arrays[name], self.arrays.get("weight")
+        if weight is None and (self.autoregressive or len(self) == len(values)):
+            steps = distinct_steps(values)
+            for start in range(0, len(steps), size):
+                yield steps[start : start + size], None
+            return
+        chunk = max(1, size // 8 // values.shape[1])
+        for start in range(0, len(self), chunk):
+            rows = self.index[start : start + chunk]
+            weights = None if weight is None else np.repeat(weight[rows].ravel(), values.shape[1])
+            yield values[rows].reshape(-1, values.shape[2]), weights
+
     @property
     def sizes(self):
         """Sizes of the network that fits these windows, by the names of its constructor."""

@@ -211,9 +211,7 @@ def test_infinity_and_nothing_at_all(kind):
     for call in (lambda: make(kind).fit(holed, y), lambda: fitted(kind).predict(holed)):
         with pytest.raises(ValueError, match="Input X contains infinity or a value too large"):
             call()
-    with pytest.raises(
-        ValueError, match=r"Input X contains NaN only: none of its 915 values was observed. Pass windows"
-    ):
+    with pytest.raises(ValueError, match=r"Input X contains NaN only: none of its 915 values was observed. Pass"):
         make(kind).fit(np.full_like(X, np.nan), y)
 
 
@@ -262,6 +260,16 @@ def test_rows_are_independent(kind):
     assert_allclose(
         np.concatenate([output(model, X[i : i + 1]) for i in (0, 127, 128, 299)]), expected[[0, 127, 128, 299]]
     )
+
+
+@both
+def test_prediction_has_no_dropout(kind):
+    """Predictions do not differ from call to call, even if the network was left in training mode."""
+    model = fitted(kind, **DROPOUT)
+    expected = output(model)
+    assert_array_equal(output(model), expected)
+    model.network_.train()
+    assert_array_equal(output(model), expected)
 
 
 # ---------------------------------------------------------------------------------------------------- parameters
@@ -423,6 +431,15 @@ def test_early_stopping_auto(kind, n, fraction, held_out):
     assert len(datasets.valid_ or ()) == held_out
 
 
+@pytest.mark.parametrize(("n_outputs", "held_out"), [(19, 10), (20, 0)])
+def test_early_stopping_auto_leaves_half_to_train_on(n_outputs, held_out):
+    """Of 58 windows 10.44 would be held out: with 19 dropped, 28.56 are left, with 18 dropped 29.56, half of 58 or more."""
+    X = windows(58)
+    options = dict(early_stopping="auto", validation_fraction=0.18, max_epochs=1)
+    model = make(**options).fit(X, np.random.default_rng(1).normal(size=(58, n_outputs)))
+    assert ("valid_loss" in model.history_) == bool(held_out)
+
+
 @both
 def test_early_stopping_with_windows_longer_than_the_data(kind):
     """150 windows of 200 steps: 15 validate, and no more than a tenth, 15 too, is dropped before them."""
@@ -496,6 +513,7 @@ def test_warm_start_goes_on(kind):
     assert not torch.equal(bits(model), after_two)
     assert torch.equal(bits(model), bits(whole))
     assert_array_equal(model.history_["train_loss"], whole.history_["train_loss"])
+    assert_array_equal(model.history_["epoch"], [1, 2, 3])
 
 
 @both

@@ -304,6 +304,38 @@ def test_distinct_steps_of_a_part_of_a_series():
     assert_array_equal(distinct_steps(runs[3:9, :, 1:3]), series()[3 : 9 + L - 1, 1:3])
 
 
+def tables_of(dataset, name, size):
+    """The steps that tables() gives, and their weights, each as one array."""
+    tables, weights = zip(*dataset.tables(name, size), strict=True)
+    assert all(len(table) <= max(size, L) for table in tables)
+    return np.concatenate(tables), None if weights[0] is None else np.concatenate(weights)
+
+
+@pytest.mark.parametrize("size", [1, 4, 7, 1000])
+@pytest.mark.parametrize("kind", ["series", "panel"])
+def test_tables_of_series_have_each_step_once(kind, size):
+    """Statistics of a series or a panel are taken of its steps, chunk by chunk."""
+    values = series() if kind == "series" else panel()
+    table, weights = tables_of(cut(values, L, H), "past", size)
+    assert weights is None
+    joined = values if kind == "series" else np.concatenate(values)
+    assert_array_equal(table, joined[: len(joined) - H])  # the last steps are in no window's past
+
+
+@pytest.mark.parametrize("size", [1, 4, 7, 1000])
+def test_tables_of_rows_have_each_step_of_each_row(size):
+    """Statistics of rows are taken of those in the dataset, each step with the weight of its row."""
+    rows = series(6 * L).reshape(6, L, C)
+    index = np.array([4, 0, 3])
+    table, weights = tables_of(WindowDataset({"past": rows}, index), "past", size)
+    assert weights is None
+    assert_array_equal(table, rows[index].reshape(-1, C))
+    weight = np.arange(6.0)[:, None, None]
+    table, weights = tables_of(WindowDataset({"past": rows, "weight": weight}, index), "past", size)
+    assert_array_equal(table, rows[index].reshape(-1, C))
+    assert_array_equal(weights, np.repeat([4.0, 0.0, 3.0], L))
+
+
 # ---------------------------------------------------------------------------------------------------- age and gap
 
 

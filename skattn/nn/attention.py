@@ -31,7 +31,7 @@ class Attention(nn.Module, ABC):
 
     def __init__(self, query_dim, memory_dim, attention_dim=32, num_heads=1):
         super().__init__()
-        _check_heads(num_heads, attention_dim=attention_dim, memory_dim=memory_dim)
+        check_heads(num_heads, memory_dim=memory_dim, attention_dim=attention_dim)
         self.num_heads = num_heads
         self.query = nn.Linear(query_dim, attention_dim, bias=False)
         self.key = nn.Linear(memory_dim, attention_dim)
@@ -174,7 +174,8 @@ def _merge(x):
     return x.transpose(1, 2).flatten(2)  # (B, L, E)
 
 
-def _check_heads(num_heads, **widths):
+def check_heads(num_heads, **widths):
+    """Refuse widths, given by name, that cannot be split into heads."""
     for name, width in widths.items():
         if width % num_heads:
             raise ValueError(

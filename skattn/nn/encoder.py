@@ -11,7 +11,7 @@ from abc import ABC
 import torch
 from torch import nn
 
-from skattn.nn.attention import MultiheadAttention
+from skattn.nn.attention import MultiheadAttention, check_heads
 from skattn.nn.random import Dropout
 
 
@@ -50,6 +50,7 @@ class TransformerEncoder(nn.Module):
 
     def __init__(self, input_size, hidden_size, num_layers=1, num_heads=1, dropout=0.0):
         super().__init__()
+        check_heads(num_heads, hidden_size=hidden_size)
         self.project = nn.Linear(input_size, hidden_size)
         self.layers = nn.ModuleList(TransformerLayer(hidden_size, num_heads, dropout) for _ in range(num_layers))
         self.norm = nn.LayerNorm(hidden_size)

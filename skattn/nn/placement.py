@@ -6,7 +6,7 @@ Letters: ``B`` windows, ``L`` steps, ``C`` channels, ``D`` embedding, ``E`` enco
 import torch
 from torch import nn
 
-from skattn.nn.attention import gain
+from skattn.nn.attention import check_heads, gain
 from skattn.nn.embedding import Embedding
 
 
@@ -25,6 +25,7 @@ class ChannelAttention(nn.Module):
 
     def __init__(self, attention, window_length, n_channels, embedding_dim, attention_dim, num_heads):
         super().__init__()
+        check_heads(num_heads, embedding_dim=embedding_dim)
         self.embedding = Embedding(window_length, embedding_dim, n_channels)
         self.query = _parameter(1, embedding_dim)
         self.attention = attention(embedding_dim, embedding_dim, attention_dim, num_heads)
@@ -51,6 +52,7 @@ class InputAttention(nn.Module):
 
     def __init__(self, attention, embedding_dim, attention_dim, num_heads):
         super().__init__()
+        check_heads(num_heads, embedding_dim=embedding_dim)
         self.query = _parameter(1, embedding_dim)
         self.attention = attention(embedding_dim, embedding_dim, attention_dim, num_heads)
 
@@ -72,6 +74,7 @@ class StateAttention(nn.Module):
 
     def __init__(self, attention, hidden_size, horizon, attention_dim, num_heads):
         super().__init__()
+        check_heads(num_heads, hidden_size=hidden_size)
         self.steps = _parameter(horizon, hidden_size)
         self.attention = attention(hidden_size, hidden_size, attention_dim, num_heads)
         self.combine = nn.Linear(2 * hidden_size, hidden_size)

@@ -7,7 +7,9 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-_DRAWS = {torch.Tensor.uniform_, torch.Tensor.normal_, torch.Tensor.bernoulli_, torch.rand, torch.randn}
+_IN_PLACE = ("uniform_", "normal_", "bernoulli_", "exponential_", "log_normal_", "cauchy_", "geometric_", "random_")
+_NEW = ("rand", "randn", "randint", "randperm", "normal", "bernoulli", "multinomial", "rand_like", "randn_like")
+_DRAWS = {getattr(torch.Tensor, name) for name in _IN_PLACE} | {getattr(torch, name) for name in _NEW}
 
 
 class DrawFrom(TorchFunctionMode):
