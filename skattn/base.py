@@ -89,6 +89,8 @@ class BaseAttentionLSTM(Parameters, CallbackSupportMixin, BaseEstimator):
             Which attention: that over time, on the states if there is one there and else on the inputs; that over
             channels; or the one of the two over time that is named.
         """
+        if kind not in ("temporal", "channel", "input", "state"):
+            raise ValueError(f"kind={kind!r} is unknown. Use 'temporal', 'channel', 'input' or 'state'.")
         name = kind
         if kind == "temporal":
             name = "input" if self.network_.state_attention is None else "state"
@@ -279,12 +281,22 @@ class BaseAttentionLSTM(Parameters, CallbackSupportMixin, BaseEstimator):
         shape = getattr(X, "shape", ())
         if not reset and len(shape) == 3:
             self._check_shape(shape if self.layout == "channels_last" else (shape[0], shape[2], shape[1]))
+        elif not reset and len(shape) == 2 and self.n_channels_in_ != self.n_channels:
+            raise ValueError(
+                f"X has 2 dimensions, which stands for n_channels = {self.n_channels} channels, but "
+                f"{self.n_channels_in_} were seen in fit. Pass X of shape (n_samples, n_steps, n_channels)."
+            )
         checks = {"dtype": self.dtype, "allow_nd": True, "ensure_all_finite": False, "reset": reset}
         if isinstance(y, str):
             X = validate_data(self, X, **checks)
         else:
             X, y = validate_data(self, X, y, **checks, **y_checks)
         past = self._unflatten(X)
+        if 0 in past.shape:
+            raise ValueError(
+                f"X has windows of {past.shape[1]} steps of {past.shape[2]} channels, but one of each is needed. "
+                "Pass windows of shape (n_samples, n_steps, n_channels)."
+            )
         check_observed(past)
         if reset:
             self.n_channels_in_ = past.shape[2]

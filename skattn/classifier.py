@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.callback import with_callbacks
-from sklearn.utils._param_validation import HasMethods, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d
 
 from skattn.base import BaseAttentionLSTM
-from skattn.parameters import ATTRIBUTES, PARAMETERS
+from skattn.parameters import ATTRIBUTES, PARAMETERS, USER_LOSS
 from skattn.windows import WindowDataset, row_gap
 
 
@@ -53,7 +53,7 @@ class AttentionLSTMClassifier(ClassifierMixin, BaseAttentionLSTM):
 
     _parameter_constraints = {
         **BaseAttentionLSTM._parameter_constraints,
-        "loss": [StrOptions({"cross_entropy"}), HasMethods("forward")],
+        "loss": [StrOptions({"cross_entropy"}), *USER_LOSS],
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }
     _head = "class"
@@ -155,6 +155,6 @@ class AttentionLSTMClassifier(ClassifierMixin, BaseAttentionLSTM):
         unknown = np.setdiff1d(y, self.classes_)
         if len(unknown):
             raise ValueError(
-                f"y holds {len(unknown)} labels unknown to the first call, such as {unknown[0]!r}; known are "
-                f"{list(self.classes_)}. Name all of them in the first call: partial_fit(X, y, classes=...)."
+                f"y holds labels unknown to the first call, {len(unknown)} such as {unknown.tolist()[0]!r}; known are "
+                f"{self.classes_.tolist()}. Name all of them in the first call: partial_fit(X, y, classes=...)."
             )

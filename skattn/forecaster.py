@@ -3,20 +3,22 @@
 This is the only file that imports sktime.
 """
 
+from numbers import Integral
+
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
+from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 from sktime.classification.base import BaseClassifier
 from sktime.forecasting.base import BaseForecaster
 from sktime.regression.base import BaseRegressor
+from sktime.utils.validation.forecasting import check_fh
 
 from skattn.base import weight_columns
 from skattn.classifier import AttentionLSTMClassifier
-from skattn.horizon import next_dates, steps_ahead
-from skattn.panel import append, join, last, split, values
+from skattn.panel import Panel, join
 from skattn.regressor import AttentionLSTMRegressor
-from skattn.validation import check_observed
-from skattn.windows import WindowDataset, cut
+from skattn.windows import WindowDataset
 
 _SHARED_TAGS = {
     "authors": ["skattn"],
@@ -26,6 +28,14 @@ _SHARED_TAGS = {
     "property:randomness": "derandomized",
     "capability:missing_values": True,
     "capability:multivariate": True,
+}
+
+_CONSTRAINTS = {
+    "regressor": [AttentionLSTMRegressor, None],
+    "classifier": [AttentionLSTMClassifier, None],
+    "window_length": [Interval(Integral, 1, None, closed="left"), None],
+    "horizon": [Interval(Integral, 1, None, closed="left"), None],
+    "random_state": ["random_state"],
 }
 
 
@@ -104,40 +114,63 @@ class AttentionLSTMForecaster(BaseForecaster):
     def __post_init__(self):
         self._y = self._X = None  # what remember_data=False leaves undefined in sktime 1.2
 
+    def _check_fh(self, fh, pred_int=False):
+        """Check a horizon as sktime does, but for dates, which sktime 1.2 can only compare if they have a frequency."""
+        checked = None if fh is None else check_fh(fh)
+        if checked is None or checked.is_relative or not isinstance(checked.to_pandas(), pd.DatetimeIndex):
+            return super()._check_fh(fh, pred_int)
+        if (checked.to_pandas() <= self._cutoff[-1]).any():
+            raise NotImplementedError(
+                f"fh holds {checked.to_pandas().min()}, but {type(self).__name__} can not perform in-sample "
+                f"prediction: the series ends with {self._cutoff[-1]}. Use later dates."
+            )
+        self._fh = checked
+        return checked
+
     def _fit(self, y, X, fh):
-        series = split(y)
-        self.horizon_ = self._find_horizon(fh, series)
-        longest = max(len(one) for one in series.values())
-        self.window_length_ = self.window_length or _default_window(longest, self.horizon_)
-        self._columns, self._instance_names = y.columns, list(y.index.names[:-1])
-        self._tails, self._X_tails = series, split(X) if X is not None else None
-        windows = self._cut()
-        check_observed(windows.arrays["target"], "y")
-        check_observed(windows.arrays["past"], "y or X")
-        self._trim()
-        self.regressor_ = _seeded(self.regressor or default_regressor(), self.random_state)
+        self.regressor_ = _compose(self, self.regressor or default_regressor())
+        panel = self._panel = Panel(y, X)
+        self.horizon_ = self.horizon or (1 if fh is None else int(max(map(max, panel.steps_ahead(fh).values()))))
+        self.window_length_ = self.window_length or _default_window(len(panel), self.horizon_)
+        windows = panel.cut(self.window_length_, self.horizon_)
+        panel.check()
+        panel.trim(self.window_length_ + self.horizon_ - 1)
         self.regressor_.fit_windows(windows)
         return self
 
     def _update(self, y, X=None, update_params=True):
-        self._tails = append(self._tails, split(y))
-        if self._X_tails is not None:
-            self._X_tails = append(self._X_tails, split(self._needed_X(X, "update")))
         span = self.window_length_ + self.horizon_
-        if update_params and max(len(tail) for tail in self._tails.values()) >= span:
-            self.regressor_.partial_fit_windows(self._cut())
-        self._trim()
+        self._panel.append(y, X)
+        if update_params and len(self._panel) >= span:
+            self.regressor_.partial_fit_windows(self._panel.cut(self.window_length_, self.horizon_))
+        self._panel.trim(span - 1)  # the last window, and what the next windows to train on will need before it
         return self
 
     def _predict(self, fh, X):
-        ahead = {name: steps_ahead(fh, tail.index) for name, tail in self._tails.items()}
-        dates = {name: next_dates(self._tails[name].index, steps) for name, steps in ahead.items()}
-        paths = self._forecast(max(steps.max() for steps in ahead.values()), X)
+        ahead = self._panel.steps_ahead(fh)
+        dates = {name: self._panel.dates(name, steps) for name, steps in ahead.items()}
+        if self._panel.X is not None:
+            X = self._panel.given(X, "predict", dates)
+        paths = self._forecast(max(map(max, ahead.values())), X)
         frames = {
-            name: pd.DataFrame(path[ahead[name] - 1], index=dates[name].rename(tail.index.name), columns=self._columns)
-            for path, (name, tail) in zip(paths, self._tails.items(), strict=True)
+            name: pd.DataFrame(path[steps - 1], dates[name], self._panel.columns)
+            for path, (name, steps) in zip(paths, ahead.items(), strict=True)
         }
-        return join(frames, self._instance_names).astype(float)
+        return self._panel.join(frames).astype(float)
+
+    def _forecast(self, n_steps, X):
+        """Forecasts of shape (n_series, at least n_steps, n_targets), block by block of the trained horizon."""
+        blocks, path = -(-n_steps // self.horizon_), []
+        future = None if self._panel.X is None else self._panel.known(X, blocks * self.horizon_)  # (n, blocks * H, K)
+        past = self._panel.last(self.window_length_)  # (n, L, C)
+        for block in range(blocks):
+            arrays = {"past": past}
+            if future is not None:
+                arrays["future"] = future[:, block * self.horizon_ : (block + 1) * self.horizon_]  # (n, H, K)
+            path.append(self.regressor_.predict_windows(WindowDataset(arrays)))  # (n, H, M)
+            step = path[-1] if future is None else np.concatenate([path[-1], arrays["future"]], -1)  # (n, H, C)
+            past = np.concatenate([past, step], 1)[:, -self.window_length_ :]
+        return np.concatenate(path, 1)
 
     def attention_weights(self, kind="temporal", per_head=False):
         """What the forecast from the end of the series looks at.
@@ -157,93 +190,27 @@ class AttentionLSTMForecaster(BaseForecaster):
             inputs and channels is the same for all dates: it has one row. Each row sums to one.
         """
         self.check_is_fitted()
-        weights = self.regressor_.attend_windows(self._last_windows(), kind)  # (n, N, Q, L)
+        panel, arrays = self._panel, {"past": self._panel.last(self.window_length_)}
+        if panel.X is not None:  # attention does not read what is known ahead
+            arrays["future"] = np.full((len(panel.y), self.horizon_, len(panel.X_columns)), np.nan, np.float32)
+        weights = self.regressor_.attend_windows(WindowDataset(arrays), kind)  # (n, N, Q, L)
         if not per_head:
             weights = weights.mean(1, keepdims=True)
         frames = {}
-        for heads, (name, tail) in zip(weights, self._tails.items(), strict=True):
-            dates = next_dates(tail.index, np.arange(1, heads.shape[1] + 1)).rename(tail.index.name)
-            columns = self._weight_columns(kind, tail.index, heads.shape[2])
+        for heads, name in zip(weights, panel.y, strict=True):
+            dates = panel.dates(name, np.arange(1, heads.shape[1] + 1))
+            columns = self._weight_columns(kind, name, heads.shape[2])
             tables = {number: pd.DataFrame(one, index=dates, columns=columns) for number, one in enumerate(heads)}
             frames[name] = join(tables, ["head"]) if per_head else tables[0]
-        return join(frames, self._instance_names)
+        return panel.join(frames)
 
-    def _weight_columns(self, kind, index, size):
+    def _weight_columns(self, kind, name, size):
+        rows = self._panel.joined(name)
         if kind == "channel":
-            return pd.Index(self._joined(next(iter(self._tails))).columns, name="channel")
-        if not self._instance_names and len(index) >= size:
-            return index[-size:]
+            return pd.Index(rows.columns, name="channel")
+        if name is None and len(rows) >= size:
+            return rows.index[-size:]
         return weight_columns(kind, size)
-
-    def _last_windows(self):
-        """The last window of each series, with nothing known ahead: attention does not read it."""
-        arrays = {"past": self._last_past()}
-        if self._X_tails is not None:
-            arrays["future"] = np.full((len(self._tails), self.horizon_, self._n_exogenous()), np.nan, np.float32)
-        return WindowDataset(arrays)
-
-    # ------------------------------------------------------------------ series to windows and back
-
-    def _find_horizon(self, fh, series):
-        if self.horizon is not None or fh is None:
-            return self.horizon or 1
-        return int(max(steps_ahead(fh, one.index).max() for one in series.values()))
-
-    def _cut(self):
-        """Windows of the series at hand."""
-        series = [values(self._joined(name)) for name in self._tails]
-        n_targets = len(self._columns)
-        future = None if self._X_tails is None else [one[:, n_targets:] for one in series]
-        return cut(series, self.window_length_, self.horizon_, n_targets=n_targets, future=future)
-
-    def _trim(self):
-        """Keep the last window, and as many steps before it as the next windows to train on will need."""
-        kept = self.window_length_ + self.horizon_ - 1
-        self._tails = {name: tail.iloc[-kept:] for name, tail in self._tails.items()}
-        if self._X_tails is not None:
-            self._X_tails = {name: tail.iloc[-kept:] for name, tail in self._X_tails.items()}
-
-    def _forecast(self, n_steps, X):
-        """Forecasts of shape (n_series, at least n_steps, n_targets), block by block of the trained horizon."""
-        blocks, path = -(-n_steps // self.horizon_), []
-        future = None if self._X_tails is None else self._known(X, blocks * self.horizon_)  # (n, blocks * H, K)
-        past = self._last_past()  # (n, L, C)
-        for block in range(blocks):
-            arrays = {"past": past}
-            if future is not None:
-                arrays["future"] = future[:, block * self.horizon_ : (block + 1) * self.horizon_]  # (n, H, K)
-            path.append(self.regressor_.predict_windows(WindowDataset(arrays)))  # (n, H, M)
-            step = path[-1] if future is None else np.concatenate([path[-1], arrays["future"]], -1)  # (n, H, C)
-            past = np.concatenate([past, step], 1)[:, -self.window_length_ :]
-        return np.concatenate(path, 1)
-
-    def _last_past(self):
-        """The last window of each series, (n, L, C)."""
-        return np.stack([last(values(self._joined(name)), self.window_length_) for name in self._tails])
-
-    def _joined(self, name):
-        """Rows of a series at hand: its targets and, beside them, its exogenous channels."""
-        tail = self._tails[name]
-        return tail if self._X_tails is None else tail.join(self._X_tails[name], rsuffix="_X")
-
-    def _known(self, X, n_steps):
-        """Exogenous values of the next `n_steps` steps, (n, n_steps, K), NaN where there are none."""
-        given, known = split(self._needed_X(X, "predict")), []
-        for name, tail in self._tails.items():
-            dates = next_dates(tail.index, np.arange(1, n_steps + 1))
-            known.append(values(given[name].reindex(index=dates, columns=self._X_tails[name].columns)))
-        return np.stack(known)
-
-    def _needed_X(self, X, method):
-        if X is None:
-            raise ValueError(
-                f"X is None in {method} but fit was given {self._n_exogenous()} exogenous columns. "
-                f"Pass X for the steps of {method}, or fit without X."
-            )
-        return X
-
-    def _n_exogenous(self):
-        return next(iter(self._X_tails.values())).shape[1]
 
     @classmethod
     def get_test_params(cls, parameter_set="default"):
@@ -299,8 +266,8 @@ class AttentionLSTMTimeSeriesRegressor(BaseRegressor):
         super().__init__()
 
     def _fit(self, X, y):
-        self.regressor_ = _seeded(self.regressor or AttentionLSTMRegressor(), self.random_state)
-        self.regressor_.fit(X.transpose(0, 2, 1), y)
+        self.regressor_ = _compose(self, self.regressor or AttentionLSTMRegressor())
+        self.regressor_.set_params(layout="channels_last").fit(X.transpose(0, 2, 1), y)
         return self
 
     def _predict(self, X):
@@ -345,8 +312,10 @@ class AttentionLSTMTimeSeriesClassifier(BaseClassifier):
         super().__init__()
 
     def _fit(self, X, y):
-        self.classifier_ = _seeded(self.classifier or AttentionLSTMClassifier(), self.random_state)
-        self.classifier_.fit(X.transpose(0, 2, 1), y)
+        self.classifier_ = _compose(self, self.classifier or AttentionLSTMClassifier()).set_params(
+            layout="channels_last"
+        )
+        self.classifier_.set_params(layout="channels_last").fit(X.transpose(0, 2, 1), y)
         return self
 
     def _predict(self, X):
@@ -374,10 +343,16 @@ def default_regressor(**params):
     return AttentionLSTMRegressor(**{"lr": 0.003, "dropout": 0.2, **params})
 
 
-def _seeded(estimator, random_state):
-    """A fresh copy of `estimator`, seeded unless `random_state` is None."""
+def _compose(door, estimator):
+    """What trains behind an sktime estimator: a fresh copy with valid parameters, seeded if `random_state` is given."""
+    params = door.get_params(deep=False)
+    constraints = {name: _CONSTRAINTS[name] for name in params}
+    validate_parameter_constraints(constraints, params, caller_name=type(door).__name__)
     estimator = clone(estimator)
-    return estimator if random_state is None else estimator.set_params(random_state=random_state)
+    if door.random_state is not None:
+        estimator.set_params(random_state=door.random_state)
+    estimator._validate_params()
+    return estimator
 
 
 def _default_window(n_steps, horizon):

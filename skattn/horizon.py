@@ -8,20 +8,23 @@ import numpy as np
 import pandas as pd
 
 
-def next_dates(index, steps):
-    """The index values that lie `steps` (ints, from 1) after the end of a pandas `index`."""
+def next_dates(index, steps, offset=None):
+    """The index values that lie `steps` (ints, from 1) after the end of a pandas `index`.
+
+    `offset` is the distance of the steps of dates, by default that which `index_offset` finds.
+    """
     last = index[-1]
     if not isinstance(index, pd.DatetimeIndex):
         values = [last + int(step) for step in steps]
         return pd.PeriodIndex(values) if isinstance(index, pd.PeriodIndex) else pd.Index(values)
-    offset = index_offset(index)
+    offset = offset or index_offset(index)
     dates = _calendar(last, offset, max(steps))[np.asarray(steps) - 1]
     if isinstance(offset, pd.offsets.BaseOffset) and np.all(np.diff(steps) == 1):
         dates = pd.DatetimeIndex(dates, freq=offset)
     return dates
 
 
-def steps_ahead(fh, index):
+def steps_ahead(fh, index, offset=None):
     """Steps (ints, from 1) after the end of a pandas `index` that sktime's `fh` stands for."""
     values = fh.to_pandas()
     if fh.is_relative:
@@ -30,11 +33,12 @@ def steps_ahead(fh, index):
         else:
             return values.to_numpy(dtype=int)
     if not isinstance(index, pd.DatetimeIndex):
-        period = isinstance(index, pd.PeriodIndex)
-        return np.array([(value - index[-1]).n if period else value - index[-1] for value in values], dtype=int)
+        if isinstance(index, pd.PeriodIndex):
+            return np.array([(value - index[-1]).n // index.freq.n for value in values], dtype=int)
+        return np.array([value - index[-1] for value in values], dtype=int)
     if isinstance(values, pd.PeriodIndex):
         values = values.to_timestamp()
-    offset = index_offset(index)
+    offset = offset or index_offset(index)
     n_steps = 1
     while (dates := _calendar(index[-1], offset, n_steps))[-1] < values.max():
         n_steps *= 2
@@ -49,12 +53,18 @@ def steps_ahead(fh, index):
 
 
 def index_offset(index):
-    """Distance of the steps of a DatetimeIndex: its frequency, a business calendar, or its usual distance."""
+    """Distance of the steps of a DatetimeIndex: its frequency, a business calendar, or its usual distance.
+
+    A calendar is read off a week of days at least. Indices of other kinds have no offset: None.
+    """
+    if not isinstance(index, pd.DatetimeIndex):
+        return None
     freq = index.freq or (pd.infer_freq(index) if len(index) > 2 else None)
     if freq is not None:
         return pd.tseries.frequencies.to_offset(freq)
     distance = pd.Series(index).diff().median() if len(index) > 1 else pd.Timedelta(days=1)
-    if distance == pd.Timedelta(days=1) and (index == index.normalize()).all():
+    is_week = index[-1] - index[0] >= pd.Timedelta(days=6)
+    if is_week and distance == pd.Timedelta(days=1) and (index == index.normalize()).all():
         days = sorted(set(index.dayofweek))
         return pd.offsets.CustomBusinessDay(weekmask="".join("1" if day in days else "0" for day in range(7)))
     return distance

@@ -99,7 +99,7 @@ class AttentionDisplay:
         image = self.ax_.imshow(self.weights, aspect="auto", cmap=cmap, vmin=0, interpolation="nearest")
         self.figure_.colorbar(image, ax=self.ax_, label="weight", pad=0.02)
         _label(self.ax_.yaxis, self.weights.index)
-        self.ax_.set_ylabel("forecast")
+        self.ax_.set_ylabel("forecast for")
 
     def _plot_profile(self):
         weights = self.weights.to_numpy()
@@ -122,7 +122,7 @@ class AttentionDisplay:
 
     def _column_title(self):
         name = self.weights.columns.name
-        return {"lag": "lag (0 is the newest step)", "channel": "channel"}.get(name, "past step")
+        return {"lag": "lag (0 is the newest step)", "channel": "channel"}.get(name, "looked at")
 
 
 class ForecastDisplay:
@@ -203,8 +203,9 @@ class ForecastDisplay:
         self.ax_.plot(_points(history.index), history.to_numpy(), color="0.2", label="history")
         if self.truth is not None:
             joined = pd.concat([history.iloc[-1:], self.truth])
-            self.ax_.plot(_points(joined.index), joined.to_numpy(), color="0.2", linestyle=":", label="truth")
+            self.ax_.plot(_points(joined.index), joined.to_numpy(), color="0.2", linestyle=":", zorder=3, label="truth")
         for number, (name, forecast) in enumerate(self.forecasts.items()):
+            forecast = pd.concat([history.iloc[-1:], forecast])
             style = {"linewidth": 2.0 if number == 0 else 1.2, "alpha": 1.0 if number == 0 else 0.8}
             self.ax_.plot(_points(forecast.index), forecast.to_numpy(), color=f"C{number}", label=name, **style)
         self.ax_.axvline(_points(history.index[-1:])[0], color="0.7", linewidth=1)
@@ -260,7 +261,7 @@ class HistoryDisplay:
         return cls(getattr(estimator, "regressor_", estimator).history_)
 
     def plot(self, ax=None):
-        """Draw the losses, on a logarithmic axis.
+        """Draw the losses.
 
         Parameters
         ----------
@@ -279,9 +280,10 @@ class HistoryDisplay:
         if "valid_loss" in self.history:
             self.ax_.plot(epochs, self.history["valid_loss"], label="held out")
             best = int(self.history["valid_loss"].argmin())
-            self.ax_.axvline(epochs[best], color="0.7", linewidth=1, label="best")
-        self.ax_.set(yscale="log", xlabel="epoch", ylabel="loss")
-        self.ax_.legend(frameon=False)
+            self.ax_.axvline(epochs[best], color="0.7", linewidth=1, label=f"best (epoch {epochs[best]})")
+            self.ax_.legend(frameon=False)
+        self.ax_.set(xlabel="epoch", ylabel="training loss" if "valid_loss" not in self.history else "loss")
+        self.ax_.set_ylim(bottom=0)
         return self
 
 
@@ -302,5 +304,6 @@ def _label(axis, index, most=12):
     places = np.arange(0, len(index), max(1, -(-len(index) // most)))
     dates = isinstance(index, pd.DatetimeIndex) and (index == index.normalize()).all()
     axis.set_ticks(places, [str(index[place].date() if dates else index[place]) for place in places])
-    if axis.axis_name == "x" and any(len(str(index[place])) > 4 for place in places):
-        axis.set_tick_params(rotation=45)
+    if axis.axis_name == "x" and sum(len(str(index[place])) for place in places) > 60:
+        for label in axis.get_ticklabels():
+            label.set(rotation=35, ha="right", rotation_mode="anchor")

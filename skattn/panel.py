@@ -1,11 +1,122 @@
-"""A panel of series as frames by name, whether pandas calls it a frame, a panel or a hierarchy."""
+"""The series at hand, one or a panel of them, as named frames that become windows."""
 
 import numpy as np
 import pandas as pd
 
+from skattn.horizon import index_offset, next_dates, steps_ahead
+from skattn.validation import check_observed
+from skattn.windows import cut
+
+
+class Panel:
+    """One series, or each series of a panel, by the name of its instance (None for a single series).
+
+    Parameters
+    ----------
+    y : pandas.DataFrame
+        The series, as sktime's mtypes ``pd.DataFrame``, ``pd-multiindex`` or ``pd_multiindex_hier``.
+    X : pandas.DataFrame, default=None
+        Exogenous values on the same index, or beyond it.
+    """
+
+    def __init__(self, y, X=None):
+        self.columns, self.levels = y.columns, list(y.index.names[:-1])
+        self.y, self.X = split(y), None if X is None else split(X)
+        self.X_columns = None if X is None else X.columns
+        self.offsets = {name: index_offset(frame.index) for name, frame in self.y.items()}
+
+    def __len__(self):
+        """Rows of the longest series."""
+        return max(len(frame) for frame in self.y.values())
+
+    def check(self):
+        """Refuse infinite values, and series of which nothing was observed."""
+        for name, frames in {"y": self.y, "X": self.X}.items():
+            if frames is not None:
+                check_observed(values(pd.concat(frames.values()))[:, None], name)
+
+    def append(self, y, X=None):
+        """Add rows, in place of those that there are already."""
+        if not y.columns.equals(self.columns):
+            raise ValueError(
+                f"y has columns {y.columns.tolist()} but fit was given {self.columns.tolist()}. Pass the same ones."
+            )
+        new = split(y)
+        if self.X is not None:
+            self.X = _appended(self.X, self.given(X, "update", {name: frame.index for name, frame in new.items()}))
+        self.y = _appended(self.y, new)
+        for name, frame in new.items():
+            self.offsets.setdefault(name, index_offset(frame.index))
+
+    def trim(self, size):
+        """Keep the last `size` rows."""
+        for name, frame in self.y.items():
+            tail = frame.iloc[-size:].copy()
+            tail.index = tail.index.copy(deep=True)  # a slice would keep the whole index alive
+            self.y[name] = tail
+            if self.X is not None:
+                self.X[name] = self.X[name].reindex(tail.index)
+
+    def steps_ahead(self, fh):
+        """Steps (ints, from 1) that a horizon means, by series."""
+        return {name: steps_ahead(fh, frame.index, self.offsets[name]) for name, frame in self.y.items()}
+
+    def dates(self, name, steps):
+        """Index values that lie `steps` after the end of a series."""
+        index = self.y[name].index
+        return next_dates(index, steps, self.offsets[name]).rename(index.name)
+
+    def joined(self, name):
+        """A series and, beside it, its exogenous channels."""
+        return self.y[name] if self.X is None else self.y[name].join(self.X[name], rsuffix="_X")
+
+    def cut(self, window_length, horizon):
+        """All windows, as a WindowDataset."""
+        series = [values(self.joined(name)) for name in self.y]
+        n_targets = len(self.columns)
+        future = None if self.X is None else [one[:, n_targets:] for one in series]
+        return cut(series, window_length, horizon, n_targets=n_targets, future=future)
+
+    def last(self, size):
+        """The last `size` rows of each series, (n, size, C), padded in front with NaN if there are fewer."""
+        tails = [values(self.joined(name))[-size:] for name in self.y]
+        pads = [((size - len(tail), 0), (0, 0)) for tail in tails]
+        return np.stack([np.pad(tail, pad, constant_values=np.nan) for tail, pad in zip(tails, pads, strict=True)])
+
+    def given(self, X, method, rows):
+        """Exogenous frames by series, checked to have the columns of fit and the `rows` (an index by series)."""
+        if X is None:
+            raise ValueError(
+                f"X is None in {method} but fit was given {len(self.X_columns)} exogenous columns. "
+                f"Pass X for the steps of {method}, or fit without X."
+            )
+        lacking = [f"column {column!r}" for column in self.X_columns.difference(X.columns)]
+        given = split(X)
+        for name, index in rows.items():
+            of = "" if name is None else f" of {name!r}"
+            there = given[name].index if name in given else index[:0]
+            lacking += [f"row {row}{of}" for row in index.difference(there)]
+        if lacking:
+            raise ValueError(
+                f"X lacks {lacking[0]} in {method}, and {len(lacking) - 1} more that are needed. Pass X with the "
+                f"columns of fit and all steps of {method}, NaN where a value is unknown."
+            )
+        if np.isinf(values(X[self.X_columns])).any():
+            raise ValueError(f"Input X contains infinity in {method}. Mark missing values as NaN, and clip the rest.")
+        return {name: frame[self.X_columns] for name, frame in given.items()}
+
+    def known(self, X, n_steps):
+        """Exogenous values of the next `n_steps` steps, (n, n_steps, K), NaN where `X`, by series, has none."""
+        steps = np.arange(1, n_steps + 1)
+        return np.stack([values(X[name].reindex(self.dates(name, steps))) for name in self.y])
+
+    def join(self, frames):
+        """Frames by series as one, with an outer index of the names of a panel; undoes `split`."""
+        return join(frames, self.levels)
+
 
 def split(frame):
-    """A series, or each series of a panel, by the name of its instance (None for a single series)."""
+    """The series of a frame by the name of their instance."""
     if frame.index.nlevels == 1:
         return {None: frame}
     levels = list(range(frame.index.nlevels - 1))
@@ -14,22 +125,11 @@ def split(frame):
 
 
 def join(frames, names):
-    """Frames by the name of their instance as one, whose outer index levels are called `names`; undoes `split`."""
+    """Frames by key as one, whose outer index levels are called `names`."""
     if not names:
         return frames[None]
-    date = next(iter(frames.values())).index.names
-    return pd.concat(frames.values(), keys=frames.keys(), names=[*names, *date])
-
-
-def append(old, new):
-    """Series with rows of `new` added to those of `old`, which they replace where both have them."""
-    joined = dict(old)
-    for name, rows in new.items():
-        if name in old:
-            tail = old[name][~old[name].index.isin(rows.index)]
-            rows = pd.concat([tail, rows])
-        joined[name] = rows
-    return joined
+    inner = next(iter(frames.values())).index.names
+    return pd.concat(frames.values(), keys=frames.keys(), names=[*names, *inner])
 
 
 def values(frame):
@@ -37,7 +137,10 @@ def values(frame):
     return np.ascontiguousarray(frame.to_numpy(dtype=np.float32))
 
 
-def last(values, size):
-    """The last `size` rows of `values`, padded in front with NaN if there are fewer."""
-    values = values[-size:]
-    return np.pad(values, ((size - len(values), 0), (0, 0)), constant_values=np.nan)
+def _appended(old, new):
+    joined = dict(old)
+    for name, rows in new.items():
+        if name in old:
+            rows = pd.concat([old[name][~old[name].index.isin(rows.index)], rows])
+        joined[name] = rows
+    return joined

@@ -6,8 +6,25 @@ from numbers import Integral, Real
 import torch
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from skattn.nn import ATTENTIONS, ENCODERS, NORMALIZATIONS
+from skattn.nn import ATTENTIONS, ENCODERS, NORMALIZATIONS, Attention, Normalization
 
+
+class SubclassOf(HasMethods):
+    """Constraint: a subclass of `base`, which has a forward if it is a module."""
+
+    def __init__(self, base):
+        self.base = base
+        super().__init__("forward" if issubclass(base, torch.nn.Module) else "step")
+
+    def is_satisfied_by(self, val):
+        unwritten = torch.nn.Module.forward
+        return isinstance(val, type) and issubclass(val, self.base) and getattr(val, "forward", None) is not unwritten
+
+    def __str__(self):
+        return f"a subclass of {self.base.__module__}.{self.base.__qualname__} with a method {self.methods[0]!r}"
+
+
+USER_LOSS = [SubclassOf(torch.nn.Module), torch.nn.Module]
 OPTIMIZERS = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
@@ -153,6 +170,7 @@ class Parameters:
     dropout: float = 0.0
     normalization: object = "auto"
     linear_skip: bool = True
+    loss: object = "squared_error"
     optimizer: object = "adam"
     lr: float = 0.01
     weight_decay: float = 0.0
@@ -176,19 +194,19 @@ class Parameters:
     layout: str = "channels_last"
 
     _parameter_constraints = {
-        "attention": [StrOptions(set(ATTENTIONS)), HasMethods(["forward", "score"]), None],
+        "attention": [StrOptions(set(ATTENTIONS)), SubclassOf(Attention), None],
         "attention_position": [StrOptions({"input", "state", "both"})],
-        "channel_attention": [StrOptions(set(ATTENTIONS)), HasMethods(["forward", "score"]), None],
+        "channel_attention": [StrOptions(set(ATTENTIONS)), SubclassOf(Attention), None],
         "attention_dim": [Interval(Integral, 1, None, closed="left")],
         "num_heads": [Interval(Integral, 1, None, closed="left")],
-        "encoder": [StrOptions(set(ENCODERS)), HasMethods("forward")],
+        "encoder": [StrOptions(set(ENCODERS)), SubclassOf(torch.nn.Module)],
         "hidden_size": [Interval(Integral, 1, None, closed="left")],
         "num_layers": [Interval(Integral, 1, None, closed="left")],
         "embedding_dim": [Interval(Integral, 1, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
-        "normalization": [StrOptions({"auto", *NORMALIZATIONS}), HasMethods(["forward", "statistics"])],
+        "normalization": [StrOptions({"auto", *NORMALIZATIONS}), SubclassOf(Normalization)],
         "linear_skip": ["boolean"],
-        "optimizer": [StrOptions(set(OPTIMIZERS)), HasMethods(["step", "zero_grad"])],
+        "optimizer": [StrOptions(set(OPTIMIZERS)), SubclassOf(torch.optim.Optimizer)],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "gradient_clip": [Interval(Real, 0, None, closed="neither"), None],

@@ -6,11 +6,11 @@ import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.callback import with_callbacks
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils._param_validation import HasMethods, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from skattn.base import BaseAttentionLSTM
-from skattn.parameters import ATTRIBUTES, PARAMETERS
+from skattn.parameters import ATTRIBUTES, PARAMETERS, USER_LOSS
 from skattn.windows import WindowDataset, row_gap
 
 
@@ -60,11 +60,9 @@ class AttentionLSTMRegressor(RegressorMixin, BaseAttentionLSTM):
     True
     """
 
-    loss: object = "squared_error"
-
     _parameter_constraints = {
         **BaseAttentionLSTM._parameter_constraints,
-        "loss": [StrOptions({"squared_error", "absolute_error", "huber"}), HasMethods("forward")],
+        "loss": [StrOptions({"squared_error", "absolute_error", "huber"}), *USER_LOSS],
     }
     _head = "point"
 
@@ -145,10 +143,15 @@ class AttentionLSTMRegressor(RegressorMixin, BaseAttentionLSTM):
         if not reset and target.shape[1] != len(self.y_mean_):
             raise ValueError(
                 f"y has {target.shape[1]} outputs but {len(self.y_mean_)} were seen in the first call. "
-                "Pass as many, or start anew with warm_start=False."
+                "Pass as many, or fit again with warm_start=False."
             )
         if reset:
             scaler = StandardScaler().fit(target, sample_weight=sample_weight)
+            if not np.isfinite(scaler.scale_).all():
+                raise ValueError(
+                    f"y is too large to be standardised: its largest absolute value is {np.abs(target).max():.3g}. "
+                    "Scale it down, or predict its logarithm with TransformedTargetRegressor."
+                )
             self.y_mean_, self.y_scale_, self._multioutput = scaler.mean_, scaler.scale_, y.ndim > 1
         arrays["target"] = ((target - self.y_mean_) / self.y_scale_).astype(self.dtype)[:, None]  # (n, 1, M)
         return WindowDataset(arrays, index, gap=row_gap(past.shape, target.shape[1]))

@@ -25,7 +25,7 @@ LAYERS = {
     "horizon": (1, {"pandas"}),
     "model_selection": (1, {"sklearn"}),
     "net": (1, {"skorch", "torch"}),
-    "panel": (1, {"pandas"}),
+    "panel": (2, {"pandas"}),
     "parameters": (1, {"sklearn", "torch"}),
     "preprocessing": (1, {"sklearn"}),
     "validation": (1, {"torch"}),

@@ -178,7 +178,7 @@ def test_windows_are_not_copied():
     [
         ((N, L + 2, C), r"X has windows of 7 steps, but AttentionLSTM\w+ is expecting 5 steps, as seen in fit. Pass"),
         ((N, L, C + 1), r"X has windows of 4 channels, but AttentionLSTM\w+ is expecting 3 channels, as seen in fit"),
-        ((N, L), r"X has windows of 1 channels, but AttentionLSTM\w+ is expecting 3 channels"),
+        ((N, L), r"X has 2 dimensions, which stands for n_channels = 1 channels, but 3 were seen in fit. Pass X of"),
         ((N, 2, L, C), r"X has 4 dimensions but at most 3 are allowed|X has windows of|is expecting"),
         ((N,), "Reshape your data"),
     ],
@@ -416,6 +416,127 @@ def test_dtype(kind):
             assert output(model, X).dtype == name
 
 
+# ---------------------------------------------------------------------------------------------------- attention
+
+
+EVERYWHERE = dict(attention_position="both", channel_attention="general", **WIDE)
+
+
+@both
+@pytest.mark.parametrize("num_heads", [1, 2])
+@pytest.mark.parametrize(("kind_of_weights", "size"), [("temporal", L), ("input", L), ("state", L), ("channel", C)])
+def test_attention_weights(kind, kind_of_weights, size, num_heads):
+    """A row for each window, or one per head, that sums to one: what the network returns."""
+    model = fitted(kind, num_heads=num_heads, **EVERYWHERE)
+    X = windows(150, seed=1)  # more than one batch
+    weights = model.attention_weights(X, kind_of_weights)
+    per_head = model.attention_weights(X, kind_of_weights, per_head=True)
+    assert weights.shape == (150, size)
+    assert per_head.shape == (150, num_heads, size)
+    assert_allclose(weights, per_head.mean(1), rtol=1e-6)
+    assert_allclose(per_head.sum(2), 1, rtol=1e-5)
+    assert (weights[0] != weights[1]).any()
+    with torch.no_grad():
+        returned = model.network_(torch.from_numpy(X))
+    name = "state" if kind_of_weights == "temporal" else kind_of_weights
+    assert_allclose(per_head, getattr(returned, name)[:, :, 0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("position", ["input", "state"])
+def test_temporal_weights_are_those_that_there_are(position):
+    """'temporal' is the attention on the inputs where there is none on the states."""
+    model = fitted(attention_position=position)
+    X = windows()
+    assert_array_equal(model.attention_weights(X), model.attention_weights(X, position))
+
+
+def test_attention_weights_of_missing_values():
+    """Steps and channels that are missing altogether have no weight at all."""
+    X = windows()
+    X[:, 1] = X[:, :, 2] = np.nan
+    model = fitted(**EVERYWHERE)
+    for kind, missing in (("input", 1), ("state", 1), ("channel", 2)):
+        weights = model.attention_weights(X, kind)
+        assert (weights[:, missing] == 0).all()
+        assert_allclose(weights.sum(1), 1, rtol=1e-5)
+
+
+def test_attention_weights_of_a_data_frame():
+    """A frame gives a frame on its index, with a column per lag, 0 for the newest step, or per channel."""
+    X = windows().reshape(N, -1)
+    frame = pd.DataFrame(X, index=pd.date_range("2020", periods=N))
+    model = make(n_channels=C, **EVERYWHERE).fit(X, X[:, 7])
+    for kind, name, columns in (("temporal", "lag", [-4, -3, -2, -1, 0]), ("channel", "channel", [0, 1, 2])):
+        weights = model.attention_weights(frame, kind)
+        assert weights.index.equals(frame.index)
+        assert weights.columns.name == name
+        assert_array_equal(weights.columns, columns)
+        assert_array_equal(weights, model.attention_weights(X, kind))
+        assert isinstance(model.attention_weights(frame, kind, per_head=True), np.ndarray)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "kind", "message"),
+    [
+        (dict(attention=None), "temporal", "fitted without temporal attention, .* Fit with other attention and"),
+        (dict(attention_position="input"), "state", "fitted without state attention"),
+        (dict(attention_position="state"), "input", "fitted without input attention"),
+        ({}, "channel", "fitted without channel attention, .* Fit with other channel_attention"),
+        ({}, "abracadabra", "kind='abracadabra' is unknown. Use 'temporal', 'channel', 'input' or 'state'"),
+    ],
+)
+def test_attention_weights_that_there_are_not(parameters, kind, message):
+    """The error says what was not fitted, and with what it would be."""
+    with pytest.raises(ValueError, match=message):
+        fitted(**parameters).attention_weights(windows(), kind)
+    with pytest.raises(NotFittedError):
+        make(**parameters).attention_weights(windows(), kind)
+
+
+def test_attention_finds_what_matters():
+    """Where the target is the value at the step that a second channel marks, that step has most of the weight."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, L, 2)).astype(np.float32)
+    marked = rng.integers(0, L, 400)
+    X[..., 1] = np.arange(L) == marked[:, None]
+    y = X[np.arange(400), marked, 0]
+    options = dict(linear_skip=False, hidden_size=16, embedding_dim=8, attention_dim=8, lr=0.02, max_epochs=25)
+    model = make(attention_position="state", **options).fit(X[:300], y[:300])
+    assert model.score(X[300:], y[300:]) > 0.8
+    weights = make(attention_position="input", **options).fit(X[:300], y[:300]).attention_weights(X[300:])
+    assert (weights.argmax(1) == marked[300:]).mean() > 0.8
+
+
+# ---------------------------------------------------------------------------------------------------- windows
+
+
+def test_fit_windows_with_channels_known_ahead():
+    """A series with a driver known ahead: its scales are learned, and its future changes the forecast."""
+    rng = np.random.default_rng(0)
+    driver = (rng.normal(size=(97, 1)) * 10 + 50).astype(np.float32)
+    values = (np.roll(driver, -1) + rng.normal(size=(97, 1))).astype(np.float32)
+    dataset = cut(values, L, 3, future=driver)
+    model = make(normalization="window").fit_windows(dataset)
+    assert_allclose(model.network_.future_normalization.loc, [driver[L:].mean()], rtol=1e-5)
+    assert_allclose(model.network_.future_normalization.scale, [driver[L:].std()], rtol=1e-4)
+    forecasts = model.predict_windows(dataset)
+    assert forecasts.shape == (len(dataset), 3, 1)
+    assert (forecasts != model.predict_windows(cut(values, L, 3, future=driver + 1))).all()
+    assert_array_equal(pickle.loads(pickle.dumps(model)).predict_windows(dataset), forecasts)
+    assert model.attend_windows(dataset).shape == (len(dataset), 1, 1, L)  # on the inputs, whatever the step ahead
+    both_ways = make(attention_position="both").fit_windows(dataset)
+    assert both_ways.attend_windows(dataset, "state").shape == (len(dataset), 1, 3, L)
+
+
+def test_normalization_auto_of_a_series():
+    """Where targets are channels of the window, 'auto' is 'last': a series on another level is forecast there."""
+    values = np.random.default_rng(0).normal(size=(97, 1)).astype(np.float32)
+    auto, last = (make(normalization=name).fit_windows(cut(values, L, 3)) for name in ("auto", "last"))
+    assert torch.equal(bits(auto), bits(last))
+    moved = auto.predict_windows(cut(values + 50, L, 3))
+    assert_allclose(moved, auto.predict_windows(cut(values, L, 3)) + 50, rtol=1e-5)
+
+
 # ---------------------------------------------------------------------------------------------------- early stopping
 
 
@@ -433,7 +554,7 @@ def test_early_stopping_auto(kind, n, fraction, held_out):
 
 @pytest.mark.parametrize(("n_outputs", "held_out"), [(19, 10), (20, 0)])
 def test_early_stopping_auto_leaves_half_to_train_on(n_outputs, held_out):
-    """Of 58 windows 10.44 would be held out: with 19 dropped, 28.56 are left, with 18 dropped 29.56, half of 58 or more."""
+    """Of 58 windows 10.44 are held out; with 18 dropped before them half of all is left, and with 19 it is not."""
     X = windows(58)
     options = dict(early_stopping="auto", validation_fraction=0.18, max_epochs=1)
     model = make(**options).fit(X, np.random.default_rng(1).normal(size=(58, n_outputs)))
@@ -472,7 +593,7 @@ def test_newest_windows_are_held_out(kind):
 def test_best_weights_are_restored(kind):
     """The validation loss of what is returned is the smallest of the history."""
     datasets = Datasets()
-    model = fitted(kind, **STOPPING, callbacks=[datasets]).set_params(max_epochs=15, lr=0.3)
+    model = fitted(kind, **STOPPING, callbacks=[datasets]).set_params(max_epochs=50, lr=0.3, n_iter_no_change=3)
     X = windows()
     model.fit(X, target_of(kind, X))
     losses = model.history_["valid_loss"]
@@ -804,6 +925,7 @@ def test_training_windows_are_never_materialised(kind_of_series):
     dataset = cut([values[: n // 2], values[n // 2 :]] if kind_of_series == "panel" else values, length, 1)
     if kind_of_series == "weighted":
         dataset.arrays["weight"] = np.ones((len(dataset), 1, 1), np.float32)
+    fitted(max_epochs=1)  # torch imports a good deal when it is first asked for an optimizer
     model = make(max_time=1e-9, normalization="global")
     tracemalloc.start()
     try:

@@ -164,7 +164,7 @@ def test_unknown_labels(data, method):
     X, y = data
     model = make(warm_start=True)
     model.partial_fit(X[y < 2], y[y < 2])
-    message = r"y holds 2 labels unknown to the first call, such as .*2.*; known are .* classes=\.\.\."
+    message = r"y holds .*unknown to the first call.* such as .*2.*; known are .*0.*1.* classes=\.\.\."
     with pytest.raises(ValueError, match=message):
         getattr(model, method)(X, y)
 
@@ -172,7 +172,7 @@ def test_unknown_labels(data, method):
 def test_labels_outside_of_classes_in_the_first_call(data):
     """The first call's own y must be among the classes that it names."""
     X, y = data
-    with pytest.raises(ValueError, match="y holds 1 labels unknown"):
+    with pytest.raises(ValueError, match=r"y holds .*unknown to the first call.* such as .*3"):
         make().partial_fit(X, y, classes=[0, 1, 2])
 
 

@@ -80,7 +80,22 @@ def _elementwise(loss):
     loss = loss() if isinstance(loss, type) else copy.deepcopy(loss)
     if hasattr(loss, "reduction"):
         loss.reduction = "none"
-    return loss
+
+    def checked(prediction, target):
+        try:
+            losses = loss(prediction, target)
+        except (RuntimeError, ValueError, TypeError, UserWarning) as error:
+            losses, reason = None, str(error).partition("\n")[0]
+        else:
+            reason = f"it returned shape {tuple(losses.shape)}"
+        if losses is None or losses.shape not in (target.shape, ()):
+            raise ValueError(
+                f"loss={loss!r} does not fit predictions of shape {tuple(prediction.shape)} and targets of shape "
+                f"{tuple(target.shape)}: {reason}. Use a loss that returns the shape of its target, or a number."
+            ) from None
+        return losses
+
+    return checked
 
 
 def _squared_error(prediction, target):

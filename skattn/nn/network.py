@@ -79,7 +79,7 @@ num_layers, embedding_dim, dropout, normalization, linear_skip
         self.autoregressive = autoregressive
         self.normalization = component(NORMALIZATIONS, normalization)(n_channels, n_targets if autoregressive else None)
         self.embedding = Embedding(n_channels, embedding_dim, window_length)
-        self.encoder = component(ENCODERS, encoder)(embedding_dim, hidden_size, num_layers, num_heads, dropout)
+        self.encoder = _encoder(encoder, embedding_dim, hidden_size, num_layers, num_heads, dropout)
         self.dropout = Dropout(dropout)
         self.head = component(HEADS, head)(hidden_size, horizon, n_targets, n_params, loss)
 
@@ -160,6 +160,16 @@ num_layers, embedding_dim, dropout, normalization, linear_skip
 def component(options, choice):
     """The class that `choice` names in the dictionary `options`, or `choice` itself if it is a class."""
     return choice if isinstance(choice, type) else options[choice]
+
+
+def _encoder(choice, *sizes):
+    try:
+        return component(ENCODERS, choice)(*sizes)
+    except TypeError as error:
+        raise TypeError(
+            f"encoder={choice!r} cannot be built with (input_size, hidden_size, num_layers, num_heads, dropout) = "
+            f"{sizes}: {error}. Wrap it in a module with this signature, as in skattn.nn.encoder."
+        ) from None
 
 
 def _fill(x):

@@ -10,7 +10,7 @@ B, L, C, D = 2, 5, 3, 7
 
 
 def test_by_hand():
-    """W [x; observed] + b + place, with two channels and one number: 2 x_1 + 3 x_2 + 10 o_1 + 100 o_2 + 1000 + place."""
+    """W [x; observed] + b + place, of two channels: 2 x_1 + 3 x_2 + 10 o_1 + 100 o_2 + 1000 + place."""
     embedding = Embedding(2, 1, 3)
     weights = {"linear.weight": torch.tensor([[2.0, 3.0, 10.0, 100.0]]), "linear.bias": torch.tensor([1000.0])}
     embedding.load_state_dict({**weights, "place": torch.tensor([[0.1], [0.2], [0.3]])})
