@@ -194,8 +194,8 @@ class BaseAttentionLSTM(Parameters, CallbackSupportMixin, BaseEstimator):
             net.partial_fit(windows)
         self._check_finite_loss(finite)
         for epoch in net.history:
-            kept = {key: epoch[key] for key in ("train_loss", "valid_loss", "dur") if key in epoch}
-            self._history.append({"epoch": len(self._history) + 1, **kept})
+            scores = {key: value for key, value in epoch.items() if isinstance(value, float)}  # a user's own too
+            self._history.append({"epoch": len(self._history) + 1, **scores})
         return self
 
     def _make_net(self, epochs, train_split, callbacks):

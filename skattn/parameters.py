@@ -121,7 +121,8 @@ PARAMETERS = """Parameters
     warm_start : bool, default=False
         Whether `fit` goes on from the weights of the last call.
     random_state : int, RandomState instance or None, default=None
-        Seeds initial weights, shuffling and dropout. The global random states are neither read nor changed.
+        Seeds initial weights, shuffling and dropout. torch's global random state is neither read nor
+        changed.
     device : str, default='auto'
         Device of torch, such as 'cpu', 'cuda' or 'cuda:1'. 'auto' takes cuda, else mps, else cpu.
     dtype : {'float32', 'float64'}, default='float32'

@@ -137,7 +137,7 @@ def mistakes():
         "channels, 3-D",
         lambda: regressor().fit(X, Y).predict(X[:, :, :1]),
         ValueError,
-        ("X has 2 dimensions", "is expecting 2 channels", "Pass windows of 2 channels, or fit again"),
+        ("X has windows of 1 channels", "is expecting 2 channels", "Pass windows of 2 channels, or fit again"),
     )
     yield (
         "steps, classifier",
@@ -167,7 +167,7 @@ def mistakes():
         "channels, 2-D",
         lambda: regressor().fit(X, Y).predict(X[:, :, 0]),
         ValueError,
-        ("X has 2 dimensions", "is expecting 2 channels", "Pass windows of 2 channels"),
+        ("X has 2 dimensions", "2 were seen in fit", "Pass X of shape"),
     )
     yield (
         "steps, partial_fit",
@@ -432,7 +432,7 @@ def mistakes():
 
     # Numbers
     for params, wrong in (
-        ({"attention_dim": 4, "attention": "additive"}, "attention_dim"),
+        ({"attention_dim": 4, "embedding_dim": 6, "hidden_size": 6, "attention": "additive"}, "attention_dim"),
         ({"attention_dim": 6, "embedding_dim": 4, "attention_position": "input"}, "embedding_dim"),
         ({"attention_dim": 6, "hidden_size": 4, "embedding_dim": 6, "attention_position": "state"}, "hidden_size"),
         ({"attention": None, "embedding_dim": 4, "channel_attention": "dot"}, "embedding_dim"),
