@@ -201,26 +201,11 @@ class BaseAttentionLSTM(Parameters, CallbackSupportMixin, BaseEstimator):
     def _make_net(self, epochs, train_split, callbacks):
         """skorch's net around the network, for one training."""
         device = find_device(self.device)
-        dropouts = [module for module in self.network_.modules() if isinstance(module, Dropout) and module.p]
-        if dropouts:
-            seed = int(torch.randint(1 << 31, (), generator=self._generator))
-            generator = torch.Generator(device).manual_seed(seed)
-            for module in dropouts:
-                module.generator = generator
+        self._seed_dropout(device)
         optimizer = component(OPTIMIZERS, self.optimizer)
         decay = {"optimizer__weight_decay": self.weight_decay}
         if not self.weight_decay and "weight_decay" not in signature(optimizer).parameters:
             decay = {}
-        monitor = "train_loss" if train_split is None else "valid_loss"
-        if self.gradient_clip is not None:
-            callbacks.append(("gradient_clip", GradientNormClipping(self.gradient_clip)))
-        if self.lr_schedule is not None:
-            callbacks.append(("lr_schedule", LRScheduler(**LR_SCHEDULES[self.lr_schedule](epochs, monitor))))
-        if self.max_time is not None:
-            callbacks.append(("max_time", TimeLimit(self.max_time)))
-        if train_split is not None:
-            stopping = EarlyStopping(monitor, self.n_iter_no_change, self.tol, load_best=True, sink=_silent)
-            callbacks.append(("early_stopping", stopping))
         return WindowNet(
             self.network_.to(device),
             generator=self._generator,
@@ -230,10 +215,34 @@ class BaseAttentionLSTM(Parameters, CallbackSupportMixin, BaseEstimator):
             max_epochs=epochs,
             batch_size=self.batch_size,
             train_split=train_split,
-            callbacks=[*callbacks, *(self.callbacks or ())],
+            callbacks=[*callbacks, *self._make_callbacks(epochs, train_split), *(self.callbacks or ())],
             device=device,
             verbose=self.verbose,
         )
+
+    def _make_callbacks(self, epochs, train_split):
+        """skorch's callbacks that the parameters stand for."""
+        monitor = "train_loss" if train_split is None else "valid_loss"
+        callbacks = []
+        if self.gradient_clip is not None:
+            callbacks.append(("gradient_clip", GradientNormClipping(self.gradient_clip)))
+        if self.lr_schedule is not None:
+            callbacks.append(("lr_schedule", LRScheduler(**LR_SCHEDULES[self.lr_schedule](epochs, monitor))))
+        if self.max_time is not None:
+            callbacks.append(("max_time", TimeLimit(self.max_time)))
+        if train_split is not None:
+            stopping = EarlyStopping(monitor, self.n_iter_no_change, self.tol, load_best=True, sink=_silent)
+            callbacks.append(("early_stopping", stopping))
+        return callbacks
+
+    def _seed_dropout(self, device):
+        """Give the network's dropout a generator on the device it runs on, seeded from the estimator's."""
+        dropouts = [module for module in self.network_.modules() if isinstance(module, Dropout) and module.p]
+        if dropouts:
+            seed = int(torch.randint(1 << 31, (), generator=self._generator))
+            generator = torch.Generator(device).manual_seed(seed)
+            for module in dropouts:
+                module.generator = generator
 
     def _check_finite_loss(self, finite):
         if finite.failed_epoch_ is None:

@@ -132,7 +132,8 @@ class AttentionLSTMClassifier(ClassifierMixin, BaseAttentionLSTM):
         y : ndarray of shape (n_samples,)
             Labels.
         """
-        return self.classes_[self.predict_proba(X).argmax(1)] if hasattr(self, "classes_") else self.predict_proba(X)
+        probabilities = self.predict_proba(X)  # first, since it checks that there are classes
+        return self.classes_[probabilities.argmax(1)]
 
     def _windows(self, X, y, sample_weight, reset, classes=None):
         past, y = self._check_X(X, y, reset=reset)

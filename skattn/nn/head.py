@@ -31,11 +31,27 @@ class Head(nn.Module, ABC):
         self.weight = nn.Parameter(torch.empty(horizon, in_features, n_targets * n_params))
         self.bias = nn.Parameter(torch.zeros(horizon, 1, n_targets * n_params))
         nn.init.uniform_(self.weight, -(in_features**-0.5), in_features**-0.5)
-        self.elementwise = _elementwise(loss)
+        self.criterion = LOSSES[loss] if isinstance(loss, str) else _unreduced(loss)
 
     def forward(self, z):
         params = torch.baddbmm(self.bias, z.transpose(0, 1), self.weight)  # (H, B, M * P)
         return params.transpose(0, 1).unflatten(2, (self.n_targets, -1))  # (B, H, M, P)
+
+    def elementwise(self, prediction, target):
+        """Loss of each element of `target`, or a scalar if the user's loss returns one."""
+        if not isinstance(self.criterion, nn.Module):
+            return self.criterion(prediction, target)
+        try:
+            losses = self.criterion(prediction, target)
+            reason = f"it returned shape {tuple(losses.shape)}"
+        except (RuntimeError, ValueError, TypeError, UserWarning) as error:
+            losses, reason = None, str(error).partition("\n")[0]
+        if losses is None or losses.shape not in (target.shape, ()):
+            raise ValueError(
+                f"loss={self.criterion!r} does not fit predictions of shape {tuple(prediction.shape)} and targets of "
+                f"shape {tuple(target.shape)}: {reason}. Use a loss that returns the shape of its target, or a number."
+            ) from None
+        return losses
 
     @abstractmethod
     def loss(self, params, target):
@@ -74,28 +90,12 @@ class ClassHead(Head):
         return params.softmax(-1)  # (B, H, M, P)
 
 
-def _elementwise(loss):
-    if isinstance(loss, str):
-        return LOSSES[loss]
+def _unreduced(loss):
+    """A module of the user's own, that returns a loss per element if it can."""
     loss = loss() if isinstance(loss, type) else copy.deepcopy(loss)
     if hasattr(loss, "reduction"):
         loss.reduction = "none"
-
-    def checked(prediction, target):
-        try:
-            losses = loss(prediction, target)
-        except (RuntimeError, ValueError, TypeError, UserWarning) as error:
-            losses, reason = None, str(error).partition("\n")[0]
-        else:
-            reason = f"it returned shape {tuple(losses.shape)}"
-        if losses is None or losses.shape not in (target.shape, ()):
-            raise ValueError(
-                f"loss={loss!r} does not fit predictions of shape {tuple(prediction.shape)} and targets of shape "
-                f"{tuple(target.shape)}: {reason}. Use a loss that returns the shape of its target, or a number."
-            ) from None
-        return losses
-
-    return checked
+    return loss
 
 
 def _squared_error(prediction, target):
