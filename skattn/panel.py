@@ -141,6 +141,6 @@ def _appended(old, new):
     joined = dict(old)
     for name, rows in new.items():
         if name in old:
-            rows = pd.concat([old[name][~old[name].index.isin(rows.index)], rows])
+            rows = pd.concat([old[name][~old[name].index.isin(rows.index)], rows]).sort_index()
         joined[name] = rows
     return joined

@@ -507,6 +507,26 @@ def test_update_step_by_step():
     assert_allclose(overlapping.predict(), at_once.predict())
 
 
+@pytest.mark.parametrize("with_X", [False, True])
+def test_update_with_revised_rows(with_X):
+    """Rows from before the end are put in their place: the last one stays last, and what is too old changes nothing."""
+    y, X = series(), drivers()
+    revised = y.copy()
+    revised.iloc[[-3, -2]] += 5
+    first, again, by_hand = (forecaster().fit(y, X=X[:N] if with_X else None, fh=[1, 2]) for _ in range(3))
+
+    def update(model, new):
+        return model.update(new, X=X.loc[new.index] if with_X else None, update_params=False)
+
+    update(again, revised[-3:-1])
+    update(by_hand, revised[-3:])
+    assert_array_equal(again.predict(X=X).index, pd.date_range("2021-04-11", periods=2))
+    assert_allclose(again.predict(X=X), by_hand.predict(X=X))
+    before = first.predict(X=X)
+    update(first, y[5:8] + 100)
+    pd.testing.assert_series_equal(first.predict(X=X), before)
+
+
 def test_update_trains_on_the_windows_that_are_new(monkeypatch):
     """update(update_params=True) trains on one window for every new row, and on no window twice."""
     y = series(N + AFTER)
