@@ -1,4 +1,4 @@
-"""How the defaults of the forecaster were chosen: on origins before the years that `classics` reports.
+"""The defaults of the forecaster beside their neighbours, on origins before the years that `classics` reports.
 
 Run: python -m benchmarks.accuracy.defaults
 """
