@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 from numpy.testing import assert_allclose
+from skorch.callbacks import Freezer
 
 from skattn import AttentionLSTMClassifier, AttentionLSTMForecaster, AttentionLSTMRegressor
 from skattn.inspection import AttentionDisplay, ForecastDisplay, HistoryDisplay
@@ -67,6 +68,17 @@ def test_attention_of_a_frame():
     weights = AttentionLSTMClassifier(**SMALL).fit(X.to_numpy(), y).attention_weights(X)
     assert weights.index.equals(X.index)
     assert weights.columns.name == "lag"
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_planted_lag_is_found(seed):
+    """Where one step of independent values matters, attention on the inputs finds it, by the places alone."""
+    X = np.random.default_rng(seed).normal(size=(600, 11, C)).astype(np.float32)
+    options = dict(attention_position="both", linear_skip=False, max_epochs=40, random_state=seed)
+    model = AttentionLSTMRegressor(**options).fit(X, X[:, 7, 0])
+    assert model.attention_weights(X, kind="input").mean(0)[7] > 0.9
+    model.set_params(callbacks=[Freezer("embedding.place")]).fit(X, X[:, 7, 0])
+    assert_allclose(model.attention_weights(X, kind="input").mean(0), 1 / 11, atol=0.03)
 
 
 @pytest.mark.parametrize(("kind", "said"), [("state", "without state attention"), ("foo", "kind='foo' is unknown")])

@@ -89,12 +89,12 @@ num_layers, embedding_dim, dropout, normalization, linear_skip
             self.channel_attention = ChannelAttention(
                 kind, window_length, n_channels, embedding_dim, attention_dim, num_heads
             )
-        if attention is not None and attention_position in ("input", "both"):
+        if attention is not None:
             kind = component(ATTENTIONS, attention)
-            self.input_attention = InputAttention(kind, embedding_dim, attention_dim, num_heads)
-        if attention is not None and attention_position in ("state", "both"):
-            kind = component(ATTENTIONS, attention)
-            self.state_attention = StateAttention(kind, hidden_size, horizon, attention_dim, num_heads)
+            if attention_position in ("input", "both"):
+                self.input_attention = InputAttention(kind, embedding_dim, attention_dim, num_heads)
+            if attention_position in ("state", "both"):
+                self.state_attention = StateAttention(kind, hidden_size, horizon, attention_dim, num_heads)
 
         self.future_normalization = self.future_embedding = self.skip = None
         if n_future:
