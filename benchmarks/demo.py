@@ -73,11 +73,12 @@ def compare(y_train, y_test):
 
 
 def draw(forecasts, y_train, y_test):
-    """A picture of the forecasts and one of the attention of every month ahead, as files."""
+    """A picture of the forecasts, with what the first looked at, and one of the attention of each month ahead."""
     PICTURES.mkdir(parents=True, exist_ok=True)
     shown = {name: forecasts[name] for name in ("attention-LSTM", "exponential smoothing", "seasonal naive")}
+    weights = AttentionLSTMForecaster(random_state=0).fit(y_train, fh=HORIZON).attention_weights()
     figure, ax = plt.subplots(figsize=(8, 4), layout="constrained")
-    ForecastDisplay(y_train, shown, truth=y_test).plot(ax=ax)
+    ForecastDisplay(y_train, shown, truth=y_test, weights=weights).plot(ax=ax)
     figure.savefig(PICTURES / "forecast.png", dpi=150)
     network = default_regressor(attention_position="state")  # one query for each month ahead
     forecaster = AttentionLSTMForecaster(network, random_state=0).fit(y_train, fh=HORIZON)

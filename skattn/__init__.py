@@ -10,10 +10,10 @@ _HOME = {
     "AttentionLSTMRegressor": "regressor",
     "AttentionLSTMClassifier": "classifier",
     "AttentionLSTMForecaster": "forecaster",
-    "AttentionLSTMTimeSeriesRegressor": "forecaster",
-    "AttentionLSTMTimeSeriesClassifier": "forecaster",
+    "AttentionLSTMTimeSeriesRegressor": "faces",
+    "AttentionLSTMTimeSeriesClassifier": "faces",
 }
-_MODULES = ("inspection", "model_selection", "nn", "preprocessing", "windows")
+_MODULES = ("datasets", "inspection", "model_selection", "nn", "preprocessing", "windows")
 
 __all__ = [*_HOME, *_MODULES]
 

@@ -13,7 +13,7 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import EarlyStopping, GradientNormClipping, LRScheduler
 from threadpoolctl import ThreadpoolController
 
@@ -21,9 +21,11 @@ from skattn.callbacks import FiniteLoss, SklearnBridge, TimeLimit
 from skattn.net import HoldoutLast, WindowNet
 from skattn.nn import AttentionLSTM
 from skattn.nn.network import component
-from skattn.nn.random import DrawFrom, Dropout
+from skattn.nn.random import DrawFrom, Noisy
 from skattn.parameters import LR_SCHEDULES, NETWORK_PARAMETERS, OPTIMIZERS, Parameters
-from skattn.validation import check_observed, find_device
+from skattn.rows import RowsAsWindows
+from skattn.validation import find_device
+from skattn.weights import check_kind, lags, read_weights, weight_columns
 from skattn.windows import WindowDataset
 
 MIN_HELD_OUT = 10  # early_stopping="auto" wants at least so many windows to validate on
@@ -31,7 +33,7 @@ PREDICT_BATCH = 128  # chunks of 64 to 128 windows are the fastest on a CPU
 LARGE_STEP = 1 << 16  # batch_size * hidden_size from which a second thread pays
 
 
-class BaseAttentionLSTM(Parameters, CallbackSupportMixin, BaseEstimator):
+class BaseAttentionLSTM(RowsAsWindows, Parameters, CallbackSupportMixin, BaseEstimator):
     """Windows in, forecasts out: `fit_windows` and `predict_windows`, which every door to the package calls."""
 
     def __sklearn_tags__(self):
@@ -76,70 +78,78 @@ class BaseAttentionLSTM(Parameters, CallbackSupportMixin, BaseEstimator):
 
     def predict_windows(self, windows):
         """Forecasts of shape (n, H, M), or (n, H, M, P) for classes, in the units of the targets."""
-        return np.concatenate([self.network_.predict(**batch).cpu().numpy() for batch in self._batches(windows)])
+        return np.concatenate([self.network_.predict(**batch).cpu().numpy() for batch, _ in self._batches(windows)])
 
-    def attend_windows(self, windows, kind="temporal"):
-        """Attention weights of shape (n, N, H, L) over steps or (n, N, 1, C) over channels; N heads.
+    def loss_windows(self, windows):
+        """Loss of training of each window, (n,), over the targets that were observed; NaN where none was."""
+        losses = []
+        for batch, target in self._batches(windows):
+            observed = ~torch.isnan(target)
+            loss = self.network_.loss(self.network_(**batch), torch.where(observed, target, 0.0)) * observed
+            losses.append((loss.sum((1, 2)) / observed.sum((1, 2))).cpu().numpy())
+        return np.concatenate(losses)
+
+    def attend_windows(self, windows, kind="temporal", per_head=False):
+        """Attention weights of shape (n, Q, size), or (n, N, Q, size) per head: Q queries, size steps or channels.
 
         Parameters
         ----------
         windows : WindowDataset
             Windows.
-        kind : {'temporal', 'channel', 'input', 'state'}, default='temporal'
-            Which attention: that over time, on the states if there is one there and else on the inputs; that over
-            channels; or the one of the two over time that is named.
+        kind : {'temporal', 'channel', 'joint', 'input', 'state'}, default='temporal'
+            As in :meth:`attention_weights`; 'joint' is flattened, step by step.
+        per_head : bool, default=False
+            Whether each head is given, or the mean over the heads.
         """
-        if kind not in ("temporal", "channel", "input", "state"):
-            raise ValueError(f"kind={kind!r} is unknown. Use 'temporal', 'channel', 'input' or 'state'.")
-        name = kind
-        if kind == "temporal":
-            name = "input" if self.network_.state_attention is None else "state"
-        if getattr(self.network_, f"{name}_attention", None) is None:
-            parameters = "channel_attention" if kind == "channel" else "attention and attention_position"
-            raise ValueError(
-                f"{type(self).__name__} was fitted without {kind} attention, so it has no weights of that kind. "
-                f"Fit with other {parameters}, or ask for another kind."
-            )
-        return np.concatenate([getattr(self.network_(**batch), name).cpu().numpy() for batch in self._batches(windows)])
+        check_kind(self.network_, kind, type(self).__name__)
+        chunks = []
+        for batch, _ in self._batches(windows):
+            weights = read_weights(self.network_(**batch), kind)  # (B, N, Q, size)
+            chunks.append((weights if per_head else weights.mean(1)).cpu().numpy())
+        return np.concatenate(chunks)
 
-    def attention_weights(self, X, kind="temporal", per_head=False):
+    def attention_weights(self, X, kind="temporal", per_head=False, per_horizon=True):
         """What the prediction for each window looked at.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_steps, n_channels) or (n_samples, n_features)
             Windows.
-        kind : {'temporal', 'channel', 'input', 'state'}, default='temporal'
-            'temporal' asks for past steps, 'channel' for channels. Where `attention_position` is 'both', 'temporal'
-            is the attention on the states, and 'input' and 'state' tell the two apart.
+        kind : {'temporal', 'channel', 'joint', 'input', 'state'}, default='temporal'
+            'temporal' asks for past steps, 'channel' for channels, 'joint' for both: the weight of each channel at
+            each step. Attention over time is that on the inputs if there is one there, else that on the encoder's
+            states; 'input' and 'state' name one of the two. States remember earlier steps, so their weights say when
+            the encoder was asked, not what it had read by then.
         per_head : bool, default=False
             Whether each head is shown, or the mean over the heads.
+        per_horizon : bool, default=True
+            Whether each step ahead is shown, or their mean. A window here asks for one step, so both are the same.
 
         Returns
         -------
-        weights : ndarray of shape (n_samples, n_steps or n_channels), or (n_samples, num_heads, n_steps or n_channels)
-            Each row sums to one, and missing steps have none. A pandas.DataFrame on the index of X, with a column per
-            lag (0 for the newest step) or channel, where X is one and `per_head` is False.
+        weights : ndarray of shape (n_samples, n_steps or n_channels), or (n_samples, n_steps, n_channels) for 'joint'
+            With `per_head`, (n_samples, num_heads, ...). The weights of a window sum to one, and what is missing has
+            none. A pandas.DataFrame on the index of X, with a column per lag (0 for the newest step), channel or pair
+            of them, where X is one and `per_head` is False.
         """
         check_is_fitted(self)
-        weights = self.attend_windows(WindowDataset({"past": self._check_X(X)}), kind)[:, :, 0]  # (n, N, L)
-        if per_head:
-            return weights
-        weights = weights.mean(1)
-        if not hasattr(X, "iloc"):
-            return weights
-        import pandas as pd
+        past = self._check_X(X)
+        weights = self.attend_windows(WindowDataset({"past": past}), kind, per_head)[..., 0, :]  # (n, [N,] size)
+        if hasattr(X, "iloc") and not per_head:
+            import pandas as pd
 
-        return pd.DataFrame(weights, index=X.index, columns=weight_columns(kind, weights.shape[1]))
+            columns = weight_columns(kind, lags(past.shape[1]), range(past.shape[2]), weights.shape[-1])
+            return pd.DataFrame(weights, index=X.index, columns=columns)
+        return weights.reshape(*weights.shape[:-1], past.shape[1], -1) if kind == "joint" else weights
 
     def _batches(self, windows):
-        """Inputs of the network, batch by batch, in a state fit for predicting."""
+        """Inputs of the network and targets, batch by batch, with the network in a state fit for predicting."""
         device = find_device(self.device)
         if self.network_.training or self.network_.head.bias.device != device:
             self.network_.to(device).eval()  # walks through all modules: a third of the time of a single forecast
         with torch.inference_mode(), self._limit_threads():
-            for batch, _ in windows.batches(PREDICT_BATCH):
-                yield {name: values.to(device) for name, values in batch.items()}
+            for batch, (target, _) in windows.batches(PREDICT_BATCH):
+                yield {name: values.to(device) for name, values in batch.items()}, target.to(device)
 
     # ------------------------------------------------------------------ training
 
@@ -201,7 +211,7 @@ class BaseAttentionLSTM(Parameters, CallbackSupportMixin, BaseEstimator):
     def _make_net(self, epochs, train_split, callbacks):
         """skorch's net around the network, for one training."""
         device = find_device(self.device)
-        self._seed_dropout(device)
+        self._seed_noise(device)
         optimizer = component(OPTIMIZERS, self.optimizer)
         decay = {"optimizer__weight_decay": self.weight_decay}
         if not self.weight_decay and "weight_decay" not in signature(optimizer).parameters:
@@ -235,13 +245,13 @@ class BaseAttentionLSTM(Parameters, CallbackSupportMixin, BaseEstimator):
             callbacks.append(("early_stopping", stopping))
         return callbacks
 
-    def _seed_dropout(self, device):
-        """Give the network's dropout a generator on the device it runs on, seeded from the estimator's."""
-        dropouts = [module for module in self.network_.modules() if isinstance(module, Dropout) and module.p]
-        if dropouts:
+    def _seed_noise(self, device):
+        """Give the network's dropout and noise a generator on the device it runs on, seeded from the estimator's."""
+        noisy = [module for module in self.network_.modules() if isinstance(module, Noisy) and module.amount]
+        if noisy:
             seed = int(torch.randint(1 << 31, (), generator=self._generator))
             generator = torch.Generator(device).manual_seed(seed)
-            for module in dropouts:
+            for module in noisy:
                 module.generator = generator
 
     def _check_finite_loss(self, finite):
@@ -283,62 +293,6 @@ class BaseAttentionLSTM(Parameters, CallbackSupportMixin, BaseEstimator):
         check_is_fitted(self)
         return pd.DataFrame(self._history)
 
-    # ------------------------------------------------------------------ X to windows
-
-    def _check_X(self, X, y="no_validation", *, reset=False, **y_checks):
-        """Validated past of shape (n, L, C), a view of X wherever dtype and layout allow; with `y` the pair."""
-        shape = getattr(X, "shape", ())
-        if not reset and len(shape) == 3:
-            self._check_shape(shape if self.layout == "channels_last" else (shape[0], shape[2], shape[1]))
-        elif not reset and len(shape) == 2 and self.n_channels_in_ != self.n_channels:
-            raise ValueError(
-                f"X has 2 dimensions, which stands for n_channels = {self.n_channels} channels, but "
-                f"{self.n_channels_in_} were seen in fit. Pass X of shape (n_samples, n_steps, n_channels)."
-            )
-        checks = {"dtype": self.dtype, "allow_nd": True, "ensure_all_finite": False, "reset": reset}
-        if isinstance(y, str):
-            X = validate_data(self, X, **checks)
-        else:
-            X, y = validate_data(self, X, y, **checks, **y_checks)
-        past = self._unflatten(X)
-        if 0 in past.shape:
-            raise ValueError(
-                f"X has windows of {past.shape[1]} steps of {past.shape[2]} channels, but one of each is needed. "
-                "Pass windows of shape (n_samples, n_steps, n_channels)."
-            )
-        check_observed(past)
-        if reset:
-            self.n_channels_in_ = past.shape[2]
-        else:
-            self._check_shape(past.shape)
-        return past if isinstance(y, str) else (past, y)
-
-    def _unflatten(self, X):
-        if X.ndim > 3:
-            raise ValueError(
-                f"X has {X.ndim} dimensions but at most 3 are allowed: (n_samples, n_steps, n_channels). Reshape your "
-                "data, for example with X.reshape(len(X), n_steps, -1)."
-            )
-        first = self.layout == "channels_first"
-        if X.ndim == 2:
-            if X.shape[1] % self.n_channels:
-                raise ValueError(
-                    f"X has {X.shape[1]} columns, which n_channels = {self.n_channels} channels of equal length cannot "
-                    "fill. Use a divisor for n_channels, or pass X of shape (n_samples, n_steps, n_channels)."
-                )
-            shape = (self.n_channels, -1) if first else (-1, self.n_channels)
-            X = X.reshape(len(X), *shape)
-        return X.transpose(0, 2, 1) if first else X
-
-    def _check_shape(self, shape):
-        config = self.network_.config
-        for axis, unit, size in ((1, "steps", "window_length"), (2, "channels", "n_channels")):
-            if shape[axis] != config[size]:
-                raise ValueError(
-                    f"X has windows of {shape[axis]} {unit}, but {type(self).__name__} is expecting {config[size]} "
-                    f"{unit}, as seen in fit. Pass windows of {config[size]} {unit}, or fit again."
-                )
-
     # ------------------------------------------------------------------ plain state
 
     def __getstate__(self):
@@ -366,13 +320,6 @@ class BaseAttentionLSTM(Parameters, CallbackSupportMixin, BaseEstimator):
         self.network_.load_state_dict(weights)
         self._generator = torch.Generator().manual_seed(generator_state[0])
         self._generator.set_state(torch.from_numpy(generator_state[1].copy()))
-
-
-def weight_columns(kind, size):
-    """Names of `size` attention weights: lags, 0 for the newest step, or channels, as a pandas.Index."""
-    import pandas as pd
-
-    return pd.RangeIndex(size, name="channel") if kind == "channel" else pd.RangeIndex(1 - size, 1, name="lag")
 
 
 @lru_cache

@@ -1,7 +1,4 @@
-"""The doors of sktime: a forecaster that composes the regressor, and two thin faces for panels of series.
-
-This is the only file that imports sktime.
-"""
+"""The door of sktime for forecasts: a forecaster that composes the regressor."""
 
 from numbers import Integral
 
@@ -9,18 +6,16 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
-from sktime.classification.base import BaseClassifier
+from sktime.datatypes import convert_to
 from sktime.forecasting.base import BaseForecaster
-from sktime.regression.base import BaseRegressor
 from sktime.utils.validation.forecasting import check_fh
 
-from skattn.base import weight_columns
-from skattn.classifier import AttentionLSTMClassifier
-from skattn.panel import Panel, join
+from skattn.panel import Panel, join, split
 from skattn.regressor import AttentionLSTMRegressor
+from skattn.weights import lags, weight_columns
 from skattn.windows import WindowDataset
 
-_SHARED_TAGS = {
+SHARED_TAGS = {
     "authors": ["skattn"],
     "maintainers": ["skattn"],
     "python_dependencies": ["torch", "skorch"],
@@ -32,7 +27,6 @@ _SHARED_TAGS = {
 
 _CONSTRAINTS = {
     "regressor": [AttentionLSTMRegressor, None],
-    "classifier": [AttentionLSTMClassifier, None],
     "window_length": [Interval(Integral, 1, None, closed="left"), None],
     "horizon": [Interval(Integral, 1, None, closed="left"), None],
     "random_state": ["random_state"],
@@ -90,7 +84,7 @@ class AttentionLSTMForecaster(BaseForecaster):
     """
 
     _tags = {
-        **_SHARED_TAGS,
+        **SHARED_TAGS,
         "y_inner_mtype": ["pd.DataFrame", "pd-multiindex", "pd_multiindex_hier"],
         "X_inner_mtype": ["pd.DataFrame", "pd-multiindex", "pd_multiindex_hier"],
         "capability:exogenous": True,
@@ -128,7 +122,7 @@ class AttentionLSTMForecaster(BaseForecaster):
         return checked
 
     def _fit(self, y, X, fh):
-        self.regressor_ = _compose(self, self.regressor or default_regressor())
+        self.regressor_ = compose(self, self.regressor or default_regressor(), _CONSTRAINTS)
         panel = self._panel = Panel(y, X)
         self.horizon_ = self.horizon or (1 if fh is None else int(max(map(max, panel.steps_ahead(fh).values()))))
         self.window_length_ = self.window_length or _default_window(len(panel), self.horizon_)
@@ -172,45 +166,84 @@ class AttentionLSTMForecaster(BaseForecaster):
             past = np.concatenate([past, step], 1)[:, -self.window_length_ :]
         return np.concatenate(path, 1)
 
-    def attention_weights(self, kind="temporal", per_head=False):
-        """What the forecast from the end of the series looks at.
+    def attention_weights(self, y=None, X=None, kind="temporal", per_head=False, per_horizon=True):
+        """What the forecast from the end of a series looks at.
 
         Parameters
         ----------
-        kind : {'temporal', 'channel', 'input', 'state'}, default='temporal'
+        y : pandas.Series, pandas.DataFrame or panel of sktime's, default=None
+            Series up to where the forecast starts. None means those of `fit` and `update`.
+        X : pandas.DataFrame or panel of sktime's, default=None
+            Exogenous values on the steps of `y`, where `fit` was given any.
+        kind : {'temporal', 'channel', 'joint', 'input', 'state'}, default='temporal'
             As in :meth:`AttentionLSTMRegressor.attention_weights`.
         per_head : bool, default=False
             Whether each head has rows of its own, or the mean over the heads is shown.
+        per_horizon : bool, default=True
+            Whether each date of the forecast has a row, or their mean is shown, on the first date.
 
         Returns
         -------
         weights : pandas.DataFrame
             A row per date of the forecast (and per series of a panel, and per head), a column per lag of the past, 0
-            for the newest, or per channel. For a single series the columns over time are its dates. Attention on
-            inputs and channels is the same for all dates: it has one row. Each row sums to one.
+            for the newest, per channel, or per pair of them. For a single series the columns over time are its dates.
+            Attention on inputs and channels is the same for all dates: it has one row. Each row sums to one.
         """
         self.check_is_fitted()
-        panel, arrays = self._panel, {"past": self._panel.last(self.window_length_)}
+        panel = self._panel if y is None else self._other_panel(y, X)
+        arrays = {"past": panel.last(self.window_length_)}
         if panel.X is not None:  # attention does not read what is known ahead
             arrays["future"] = np.full((len(panel.y), self.horizon_, len(panel.X_columns)), np.nan, np.float32)
-        weights = self.regressor_.attend_windows(WindowDataset(arrays), kind)  # (n, N, Q, L)
+        weights = self.regressor_.attend_windows(WindowDataset(arrays), kind, per_head=True)  # (n, N, Q, size)
         if not per_head:
             weights = weights.mean(1, keepdims=True)
+        if not per_horizon:
+            weights = weights.mean(2, keepdims=True)
         frames = {}
         for heads, name in zip(weights, panel.y, strict=True):
             dates = panel.dates(name, np.arange(1, heads.shape[1] + 1))
-            columns = self._weight_columns(kind, name, heads.shape[2])
+            columns = self._weight_columns(panel, kind, name, heads.shape[2])
             tables = {number: pd.DataFrame(one, index=dates, columns=columns) for number, one in enumerate(heads)}
             frames[name] = join(tables, ["head"]) if per_head else tables[0]
         return panel.join(frames)
 
-    def _weight_columns(self, kind, name, size):
-        rows = self._panel.joined(name)
-        if kind == "channel":
-            return pd.Index(rows.columns, name="channel")
-        if name is None and len(rows) >= size:
-            return rows.index[-size:]
-        return weight_columns(kind, size)
+    def windows(self, y, X=None):
+        """All windows of a series or panel with what followed them, as the network is trained on.
+
+        Parameters
+        ----------
+        y : pandas.Series, pandas.DataFrame or panel of sktime's
+            Series with the columns of `fit`.
+        X : pandas.DataFrame or panel of sktime's, default=None
+            Exogenous values on the steps of `y`, where `fit` was given any.
+
+        Returns
+        -------
+        windows : WindowDataset
+            As :func:`skattn.windows.cut` makes them; `regressor_` predicts and explains them.
+        """
+        self.check_is_fitted()
+        return self._other_panel(y, X).cut(self.window_length_, self.horizon_)
+
+    def _other_panel(self, y, X):
+        """A panel other than that of `fit`, with its columns."""
+        y, X = (None if table is None else convert_to(table, self._tags["y_inner_mtype"]) for table in (y, X))
+        if not y.columns.equals(self._panel.columns):
+            raise ValueError(
+                f"y has columns {y.columns.tolist()} but fit was given {self._panel.columns.tolist()}. "
+                "Pass the same ones."
+            )
+        if self._panel.X is not None:
+            names = {name: frame.index for name, frame in split(y).items()}
+            X = join(self._panel.given(X, "this call", names), y.index.names[:-1])
+        panel = Panel(y, X if self._panel.X is not None else None)
+        panel.check()
+        return panel
+
+    def _weight_columns(self, panel, kind, name, size):
+        rows = panel.joined(name)
+        steps = rows.index[-self.window_length_ :] if name is None and len(rows) >= self.window_length_ else None
+        return weight_columns(kind, lags(self.window_length_) if steps is None else steps, rows.columns, size)
 
     @classmethod
     def get_test_params(cls, parameter_set="default"):
@@ -233,121 +266,14 @@ class AttentionLSTMForecaster(BaseForecaster):
         ]
 
 
-class AttentionLSTMTimeSeriesRegressor(BaseRegressor):
-    """`AttentionLSTMRegressor` for sktime, whose panels are (n_instances, n_channels, n_steps).
-
-    Parameters
-    ----------
-    regressor : AttentionLSTMRegressor, default=None
-        The network and its training. None stands for ``AttentionLSTMRegressor()``.
-    random_state : int, RandomState instance or None, default=None
-        Seeds the regressor; None leaves that to the regressor's own `random_state`.
-
-    Attributes
-    ----------
-    regressor_ : AttentionLSTMRegressor
-        The trained network.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skattn import AttentionLSTMTimeSeriesRegressor
-    >>> X = np.random.default_rng(0).normal(size=(200, 2, 11))  # 200 series of 2 channels of 11 steps
-    >>> model = AttentionLSTMTimeSeriesRegressor(random_state=0).fit(X, X[:, 0, 7])
-    >>> bool(model.score(X, X[:, 0, 7]) > 0.9)
-    True
-    """
-
-    _tags = {**_SHARED_TAGS, "X_inner_mtype": "numpy3D"}
-
-    def __init__(self, regressor=None, random_state=None):
-        self.regressor = regressor
-        self.random_state = random_state
-        super().__init__()
-
-    def _fit(self, X, y):
-        self.regressor_ = _compose(self, self.regressor or AttentionLSTMRegressor())
-        self.regressor_.set_params(layout="channels_last").fit(X.transpose(0, 2, 1), y)
-        return self
-
-    def _predict(self, X):
-        return self.regressor_.predict(X.transpose(0, 2, 1))
-
-    @classmethod
-    def get_test_params(cls, parameter_set="default"):
-        """Small settings for sktime's checks."""
-        return _face_test_params("regressor", AttentionLSTMRegressor)
-
-
-class AttentionLSTMTimeSeriesClassifier(BaseClassifier):
-    """`AttentionLSTMClassifier` for sktime, whose panels are (n_instances, n_channels, n_steps).
-
-    Parameters
-    ----------
-    classifier : AttentionLSTMClassifier, default=None
-        The network and its training. None stands for ``AttentionLSTMClassifier()``.
-    random_state : int, RandomState instance or None, default=None
-        Seeds the classifier; None leaves that to the classifier's own `random_state`.
-
-    Attributes
-    ----------
-    classifier_ : AttentionLSTMClassifier
-        The trained network.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skattn import AttentionLSTMTimeSeriesClassifier
-    >>> X = np.random.default_rng(0).normal(size=(200, 2, 11))  # 200 series of 2 channels of 11 steps
-    >>> model = AttentionLSTMTimeSeriesClassifier(random_state=0).fit(X, X[:, 0, 7] > 0)
-    >>> bool(model.score(X, X[:, 0, 7] > 0) > 0.9)
-    True
-    """
-
-    _tags = {**_SHARED_TAGS, "X_inner_mtype": "numpy3D", "capability:predict_proba": True}
-
-    def __init__(self, classifier=None, random_state=None):
-        self.classifier = classifier
-        self.random_state = random_state
-        super().__init__()
-
-    def _fit(self, X, y):
-        self.classifier_ = _compose(self, self.classifier or AttentionLSTMClassifier()).set_params(
-            layout="channels_last"
-        )
-        self.classifier_.set_params(layout="channels_last").fit(X.transpose(0, 2, 1), y)
-        return self
-
-    def _predict(self, X):
-        return self.classifier_.predict(X.transpose(0, 2, 1))
-
-    def _predict_proba(self, X):
-        return self.classifier_.predict_proba(X.transpose(0, 2, 1))
-
-    @classmethod
-    def get_test_params(cls, parameter_set="default"):
-        """Small settings for sktime's checks."""
-        return _face_test_params("classifier", AttentionLSTMClassifier)
-
-
-def _face_test_params(name, kind):
-    small = {"hidden_size": 4, "embedding_dim": 4, "attention_dim": 4, "max_epochs": 5}
-    return [
-        {name: kind(**small), "random_state": 0},
-        {name: kind(**small, attention="dot", encoder="gru"), "random_state": 1},
-    ]
-
-
 def default_regressor(**params):
     """What `AttentionLSTMForecaster` trains if it is given no regressor, with other `params` as they are named."""
     return AttentionLSTMRegressor(**{"lr": 0.003, "dropout": 0.2, **params})
 
 
-def _compose(door, estimator):
+def compose(door, estimator, constraints):
     """What trains behind an sktime estimator: a fresh copy with valid parameters, seeded if `random_state` is given."""
-    params = door.get_params(deep=False)
-    constraints = {name: _CONSTRAINTS[name] for name in params}
-    validate_parameter_constraints(constraints, params, caller_name=type(door).__name__)
+    validate_parameter_constraints(constraints, door.get_params(deep=False), caller_name=type(door).__name__)
     estimator = clone(estimator)
     if door.random_state is not None:
         estimator.set_params(random_state=door.random_state)

@@ -6,7 +6,7 @@ from numbers import Integral, Real
 import torch
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from skattn.nn import ATTENTIONS, ENCODERS, NORMALIZATIONS, Attention, Normalization
+from skattn.nn import ACTIVATIONS, ATTENTIONS, ENCODERS, NORMALIZATIONS, Activation, Attention, Normalization
 
 
 class SubclassOf(HasMethods):
@@ -43,6 +43,8 @@ LR_SCHEDULES = {
 NETWORK_PARAMETERS = (
     "attention",
     "attention_position",
+    "attention_activation",
+    "attention_noise",
     "channel_attention",
     "attention_dim",
     "num_heads",
@@ -65,6 +67,15 @@ PARAMETERS = """Parameters
     attention_position : {'input', 'state', 'both'}, default='input'
         What is attended to: the embedded inputs, each multiplied by its weight before the encoder reads them; the
         states of the encoder, with one query per step ahead; or both. Only used when `attention` is not None.
+    attention_activation : {'softmax', 'sparsemax', 'entmax15', 'temperature'} or type, default='softmax'
+        How scores become weights, over time and over channels: softmax, which leaves every step some weight;
+        sparsemax (Martins and Astudillo, 2016), which leaves most steps none; entmax with alpha 1.5 (Peters et al.,
+        2019), which lies between; softmax with a learned temperature; or a subclass of
+        :class:`skattn.nn.Activation`.
+    attention_noise : float, default=0.0
+        Noise that training adds to every input after it was multiplied by its weight, as a share of the inputs' root
+        mean square. What matters must then be given weight to be heard above the noise, so that weights say what a
+        forecast rests on: 2 is a good value for reading them. It does not act on the attention on states.
     channel_attention : {'additive', 'dot', 'general', 'multihead'}, type or None, default=None
         Attention over the channels, by the same mechanisms: each channel's whole window is scored, and the channel
         multiplied by its weight.
@@ -73,8 +84,12 @@ PARAMETERS = """Parameters
     num_heads : int, default=1
         Heads of every attention, and of the transformer encoder. It must divide `attention_dim`, `embedding_dim`
         and `hidden_size`.
-    encoder : {'lstm', 'gru', 'transformer'} or type, default='lstm'
-        What turns the embedded window into states.
+    encoder : {'lstm', 'gru', 'transformer', 'dual_stage'} or type, default='lstm'
+        What turns the embedded window into states. 'dual_stage' is the network of Qin et al. (2017), DA-RNN: each
+        step's drivers are weighed as the encoder's state asks for, by `channel_attention` or else `attention`, and
+        the encoder's states as the state of a decoder asks for, by `attention`. In a forecaster the drivers are the
+        channels that are not forecast, if there are any, and the decoder reads the series that are. It has no use
+        for `attention_position`, `embedding_dim` and `num_layers`.
     hidden_size : int, default=32
         Width of the encoder's states.
     num_layers : int, default=1
@@ -161,6 +176,8 @@ class Parameters:
 
     attention: object = "additive"
     attention_position: str = "input"
+    attention_activation: object = "softmax"
+    attention_noise: float = 0.0
     channel_attention: object = None
     attention_dim: int = 32
     num_heads: int = 1
@@ -197,10 +214,12 @@ class Parameters:
     _parameter_constraints = {
         "attention": [StrOptions(set(ATTENTIONS)), SubclassOf(Attention), None],
         "attention_position": [StrOptions({"input", "state", "both"})],
+        "attention_activation": [StrOptions(set(ACTIVATIONS)), SubclassOf(Activation)],
+        "attention_noise": [Interval(Real, 0, None, closed="left")],
         "channel_attention": [StrOptions(set(ATTENTIONS)), SubclassOf(Attention), None],
         "attention_dim": [Interval(Integral, 1, None, closed="left")],
         "num_heads": [Interval(Integral, 1, None, closed="left")],
-        "encoder": [StrOptions(set(ENCODERS)), SubclassOf(torch.nn.Module)],
+        "encoder": [StrOptions({*ENCODERS, "dual_stage"}), SubclassOf(torch.nn.Module)],
         "hidden_size": [Interval(Integral, 1, None, closed="left")],
         "num_layers": [Interval(Integral, 1, None, closed="left")],
         "embedding_dim": [Interval(Integral, 1, None, closed="left")],

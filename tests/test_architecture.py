@@ -22,6 +22,7 @@ LAYERS = {
     "nn": (0, {"torch"}),
     "windows": (0, {"torch"}),
     "callbacks": (1, {"skorch"}),
+    "datasets": (1, {"sklearn"}),
     "horizon": (1, {"pandas"}),
     "model_selection": (1, {"sklearn"}),
     "net": (1, {"skorch", "torch"}),
@@ -29,14 +30,17 @@ LAYERS = {
     "parameters": (1, {"sklearn", "torch"}),
     "preprocessing": (1, {"sklearn"}),
     "validation": (1, {"torch"}),
-    "base": (2, {"sklearn", "skorch", "threadpoolctl", "torch"}),
-    "classifier": (3, {"sklearn"}),
-    "inspection": (3, {"pandas"}),
-    "regressor": (3, {"sklearn"}),
-    "forecaster": (4, {"pandas", "sklearn", "sktime"}),
+    "rows": (2, {"sklearn"}),
+    "weights": (1, set()),
+    "base": (3, {"sklearn", "skorch", "threadpoolctl", "torch"}),
+    "classifier": (4, {"sklearn"}),
+    "inspection": (4, {"pandas", "scipy", "sklearn", "torch"}),
+    "regressor": (4, {"sklearn"}),
+    "forecaster": (5, {"pandas", "sklearn", "sktime"}),
+    "faces": (6, {"sktime"}),
 }
 # Within functions, where they cost nothing until they are called, these may be imported too.
-LATE = {name: {"pandas"} for name in LAYERS} | {"inspection": {"matplotlib", "pandas"}, "nn": set(), "windows": set()}
+LATE = {name: {"pandas"} for name in LAYERS} | {"inspection": {"captum", "matplotlib", "pandas"}, "nn": set(), "windows": set()}
 
 
 def place(path):

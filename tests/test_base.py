@@ -280,6 +280,8 @@ WIDE = dict(embedding_dim=6, hidden_size=6, attention_dim=6)
 CHANGES = {
     "attention": ({}, "additive", "general"),
     "attention_position": ({}, "state", "input"),
+    "attention_activation": ({}, "softmax", "sparsemax"),
+    "attention_noise": ({}, 0.0, 0.5),
     "channel_attention": ({}, None, "dot"),
     "attention_dim": ({}, 11, 13),
     "num_heads": (WIDE, 1, 3),
@@ -438,13 +440,13 @@ def test_attention_weights(kind, kind_of_weights, size, num_heads):
     assert (weights[0] != weights[1]).any()
     with torch.no_grad():
         returned = model.network_(torch.from_numpy(X))
-    name = "state" if kind_of_weights == "temporal" else kind_of_weights
+    name = "input" if kind_of_weights == "temporal" else kind_of_weights
     assert_allclose(per_head, getattr(returned, name)[:, :, 0], rtol=1e-5)
 
 
 @pytest.mark.parametrize("position", ["input", "state"])
 def test_temporal_weights_are_those_that_there_are(position):
-    """'temporal' is the attention on the inputs where there is none on the states."""
+    """'temporal' is the attention on the states where there is none on the inputs."""
     model = fitted(attention_position=position)
     X = windows()
     assert_array_equal(model.attention_weights(X), model.attention_weights(X, position))
@@ -482,7 +484,7 @@ def test_attention_weights_of_a_data_frame():
         (dict(attention_position="input"), "state", "fitted without state attention"),
         (dict(attention_position="state"), "input", "fitted without input attention"),
         ({}, "channel", "fitted without channel attention, .* Fit with other channel_attention"),
-        ({}, "abracadabra", "kind='abracadabra' is unknown. Use 'temporal', 'channel', 'input' or 'state'"),
+        ({}, "abracadabra", "kind='abracadabra' is unknown. Use one of 'temporal', 'channel', 'joint',"),
     ],
 )
 def test_attention_weights_that_there_are_not(parameters, kind, message):
@@ -523,9 +525,10 @@ def test_fit_windows_with_channels_known_ahead():
     assert forecasts.shape == (len(dataset), 3, 1)
     assert (forecasts != model.predict_windows(cut(values, L, 3, future=driver + 1))).all()
     assert_array_equal(pickle.loads(pickle.dumps(model)).predict_windows(dataset), forecasts)
-    assert model.attend_windows(dataset).shape == (len(dataset), 1, 1, L)  # on the inputs, whatever the step ahead
+    assert model.attend_windows(dataset).shape == (len(dataset), 1, L)  # on the inputs, whatever the step ahead
     both_ways = make(attention_position="both").fit_windows(dataset)
-    assert both_ways.attend_windows(dataset, "state").shape == (len(dataset), 1, 3, L)
+    assert both_ways.attend_windows(dataset, "state").shape == (len(dataset), 3, L)
+    assert both_ways.attend_windows(dataset, "state", per_head=True).shape == (len(dataset), 1, 3, L)
 
 
 def test_normalization_auto_of_a_series():

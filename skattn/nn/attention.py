@@ -9,13 +9,16 @@ from abc import ABC, abstractmethod
 import torch
 from torch import nn
 
+from skattn.nn.activation import Softmax
+from skattn.nn.random import Noise
+
 
 class Attention(nn.Module, ABC):
-    """Queries look at a memory: scores, a softmax over the memory, and the weighted sum.
+    """Queries look at a memory: scores, weights over the memory, and the weighted sum.
 
     A mechanism writes :meth:`score` and nothing else; it may replace the projections in its constructor. Every
     mechanism can have several heads: projections and values are split into ``num_heads`` equal parts, each with
-    weights of its own.
+    weights of its own. Scores become weights by a softmax unless :meth:`configure` says otherwise.
 
     Parameters
     ----------
@@ -37,6 +40,21 @@ class Attention(nn.Module, ABC):
         self.key = nn.Linear(memory_dim, attention_dim)
         self.value = nn.Identity()
         self.out = nn.Identity()
+        self.activation = Softmax()
+        self.noise = Noise(0.0)
+
+    def configure(self, activation, noise=0.0):
+        """Replace what every mechanism shares, which its constructor therefore need not know; returns itself.
+
+        Parameters
+        ----------
+        activation : type
+            An :class:`~skattn.nn.Activation`: how scores become weights.
+        noise : float, default=0.0
+            Noise that training adds to what was weighed, as a share of its size before.
+        """
+        self.activation, self.noise = activation(), Noise(noise)
+        return self
 
     @abstractmethod
     def score(self, query, key):
@@ -54,9 +72,23 @@ class Attention(nn.Module, ABC):
 
     def weights(self, query, memory, mask=None):
         """Weights of shape (B, N, Q, L); each row sums to one over the steps that `mask` (B, L) leaves."""
-        query = self._split(self.query(query))  # (B, N, Q, A / N)
-        key = self._split(self.key(memory))  # (B, N, L, A / N)
-        return masked_softmax(self.score(query, key), mask)  # (B, N, Q, L)
+        return self.attend(query, self.keys(memory), mask)  # (B, N, Q, L)
+
+    def keys(self, memory):
+        """Keys (B, N, L, A / N) of a memory, for those who ask it more than once."""
+        return self._split(self.key(memory))  # (B, N, L, A / N)
+
+    def attend(self, query, keys, mask=None):
+        """Weights (B, N, Q, L) of what :meth:`keys` made of a memory."""
+        return self.activation(self.score(self._split(self.query(query)), keys), mask)  # (B, N, Q, L)
+
+    def values(self, memory):
+        """Values (B, N, L, E / N) of a memory."""
+        return self._split(self.value(memory))  # (B, N, L, E / N)
+
+    def read(self, weights, values):
+        """Weighted sums (B, Q, E) of `values` (B, N, L, E / N)."""
+        return self.out(_merge(weights @ values))  # (B, Q, E)
 
     def forward(self, query, memory, mask=None):
         """Weighted sums of the memory.
@@ -74,8 +106,7 @@ class Attention(nn.Module, ABC):
         weights : Tensor of shape (B, N, Q, L)
         """
         weights = self.weights(query, memory, mask)  # (B, N, Q, L)
-        context = weights @ self._split(self.value(memory))  # (B, N, Q, E / N)
-        return self.out(_merge(context)), weights  # (B, Q, E)
+        return self.read(weights, self.values(memory)), weights  # (B, Q, E)
 
     def weigh(self, query, memory, mask=None):
         """Steps of the memory, each times its weight: what `forward` sums, before the sum, for a single query.
@@ -89,7 +120,8 @@ class Attention(nn.Module, ABC):
         weights : Tensor of shape (B, N, 1, L)
         """
         weights = self.weights(query, memory, mask)  # (B, N, 1, L)
-        weighed = gain(weights, mask).transpose(2, 3) * self._split(self.value(memory))  # (B, N, L, E / N)
+        values = self.values(memory)  # (B, N, L, E / N)
+        weighed = self.noise(gain(weights, mask).transpose(2, 3) * values, values)  # (B, N, L, E / N)
         return self.out(_merge(weighed)), weights  # (B, L, E)
 
     def _split(self, x):
@@ -152,15 +184,6 @@ class MultiheadAttention(Attention):
 
     def score(self, query, key):
         return query @ key.transpose(-1, -2) / key.shape[-1] ** 0.5  # (B, N, Q, L)
-
-
-def masked_softmax(scores, mask=None):
-    """Softmax over the last axis of `scores` (B, N, Q, L) where `mask` (B, L) is True, exactly zero elsewhere."""
-    if mask is None:
-        return scores.softmax(-1)
-    mask = mask[:, None, None, :]  # (B, 1, 1, L)
-    lowest = torch.finfo(scores.dtype).min
-    return scores.masked_fill(~mask, lowest).softmax(-1) * mask  # (B, N, Q, L)
 
 
 def gain(weights, mask=None):

@@ -9,7 +9,9 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from skattn.nn.activation import ACTIVATIONS
 from skattn.nn.attention import ATTENTIONS
+from skattn.nn.dual_stage import DualStage
 from skattn.nn.embedding import Embedding
 from skattn.nn.encoder import ENCODERS
 from skattn.nn.head import HEADS
@@ -24,9 +26,10 @@ class Output(NamedTuple):
 
     params: torch.Tensor  # (B, H, M, P), in normalised units
     loc_scale: tuple  # two of (B, 1, C)
-    channel: torch.Tensor | None  # (B, N, 1, C)
+    observed: torch.Tensor  # (B, L, C)
+    channel: torch.Tensor | None  # (B, N, 1, C), or (B, N, L, K) of the drivers K where each step has its own
     input: torch.Tensor | None  # (B, N, 1, L)
-    state: torch.Tensor | None  # (B, N, H, L)
+    state: torch.Tensor | None  # (B, N, H, L), or (B, N, 1, L) from a decoder
 
 
 class AttentionLSTM(nn.Module):
@@ -44,8 +47,9 @@ class AttentionLSTM(nn.Module):
         its forecast.
     n_params : int, default=1
         Parameters per target ``P``: the number of classes for the head ``"class"``.
-    head, loss, attention, attention_position, channel_attention, attention_dim, num_heads, encoder, hidden_size, \
-num_layers, embedding_dim, dropout, normalization, linear_skip
+    head, loss, attention, attention_position, attention_activation, attention_noise, \
+channel_attention, attention_dim, num_heads, encoder, hidden_size, num_layers, embedding_dim, dropout, normalization, \
+linear_skip
         As in :class:`~skattn.AttentionLSTMRegressor`.
     """
 
@@ -62,6 +66,8 @@ num_layers, embedding_dim, dropout, normalization, linear_skip
         loss="squared_error",
         attention="additive",
         attention_position="input",
+        attention_activation="softmax",
+        attention_noise=0.0,
         channel_attention=None,
         attention_dim=32,
         num_heads=1,
@@ -78,23 +84,30 @@ num_layers, embedding_dim, dropout, normalization, linear_skip
         self.config = config
         self.autoregressive = autoregressive
         self.normalization = component(NORMALIZATIONS, normalization)(n_channels, n_targets if autoregressive else None)
-        self.embedding = Embedding(n_channels, embedding_dim, window_length)
-        self.encoder = _encoder(encoder, embedding_dim, hidden_size, num_layers, num_heads, dropout)
+        self.dual_stage = self.channel_attention = self.input_attention = self.state_attention = None
+        over_time, over_channels = (
+            None if choice is None else component(ATTENTIONS, choice) for choice in (attention, channel_attention)
+        )
+        sizes = attention_dim, num_heads, component(ACTIVATIONS, attention_activation)
+        if encoder == "dual_stage":
+            stages = over_time, over_channels or over_time
+            n_own = n_targets if autoregressive else 0
+            self.dual_stage = DualStage(window_length, n_channels, n_own, hidden_size, *stages, *sizes, attention_noise)
+            over_time = over_channels = None
+        else:
+            self.embedding = Embedding(n_channels, embedding_dim, window_length)
+            self.encoder = _encoder(encoder, embedding_dim, hidden_size, num_layers, num_heads, dropout)
         self.dropout = Dropout(dropout)
         self.head = component(HEADS, head)(hidden_size, horizon, n_targets, n_params, loss)
 
-        self.channel_attention = self.input_attention = self.state_attention = None
-        if channel_attention is not None:
-            kind = component(ATTENTIONS, channel_attention)
+        if over_channels is not None:
             self.channel_attention = ChannelAttention(
-                kind, window_length, n_channels, embedding_dim, attention_dim, num_heads
+                over_channels, window_length, n_channels, embedding_dim, *sizes, attention_noise
             )
-        if attention is not None:
-            kind = component(ATTENTIONS, attention)
-            if attention_position in ("input", "both"):
-                self.input_attention = InputAttention(kind, embedding_dim, attention_dim, num_heads)
-            if attention_position in ("state", "both"):
-                self.state_attention = StateAttention(kind, hidden_size, horizon, attention_dim, num_heads)
+        if over_time is not None and attention_position in ("input", "both"):
+            self.input_attention = InputAttention(over_time, embedding_dim, *sizes, attention_noise)
+        if over_time is not None and attention_position in ("state", "both"):
+            self.state_attention = StateAttention(over_time, hidden_size, horizon, *sizes)
 
         self.future_normalization = self.future_embedding = self.skip = None
         if n_future:
@@ -118,16 +131,15 @@ num_layers, embedding_dim, dropout, normalization, linear_skip
         -------
         output : Output
         """
-        channel = input_ = state = None
         x, loc_scale = self.normalization(past)  # (B, L, C)
         x, observed = _fill(x)  # (B, L, C)
         mask = observed.any(-1)  # (B, L)
-        if self.channel_attention is not None:
-            x, channel = self.channel_attention(x, observed)  # (B, L, C), (B, N, 1, C)
-        z = self.embedding(x, observed)  # (B, L, D)
-        if self.input_attention is not None:
-            z, input_ = self.input_attention(z, mask)  # (B, L, D), (B, N, 1, L)
-        states, z = self.encoder(z, mask)  # (B, L, E), (B, 1, E)
+        if self.dual_stage is None:
+            x, states, z, channel, input_ = self._encode(x, observed, mask)  # (B, L, C), (B, L, E), (B, 1, E)
+            state = None
+        else:
+            z, channel, state = self.dual_stage(x, observed)  # (B, 1, E), (B, N, L, K), (B, N, L + 1, L)
+            input_, state = None, state if state is None else state[:, :, -1:]  # (B, N, 1, L)
         if self.future_embedding is not None:
             future, known = _fill(self.future_normalization(future)[0])  # (B, H, K)
             z = z + self.future_embedding(future, known)  # (B, H, E)
@@ -136,7 +148,25 @@ num_layers, embedding_dim, dropout, normalization, linear_skip
         params = self.head(self.dropout(z.expand(-1, self.config["horizon"], -1)))  # (B, H, M, P)
         if self.skip is not None:
             params = params + self.skip(x, future)  # (B, H, M, P)
-        return Output(params, loc_scale, channel, input_, state)
+        return Output(params, loc_scale, observed, channel, input_, state)
+
+    def _encode(self, x, observed, mask):
+        """Channels, each times its weight, states, their summary, and the weights of channels and of inputs."""
+        channel = input_ = None
+        if self.channel_attention is not None:
+            x, channel = self.channel_attention(x, observed)  # (B, L, C), (B, N, 1, C)
+        z = self.embedding(x, observed)  # (B, L, D)
+        if self.input_attention is not None:
+            z, input_ = self.input_attention(z, mask)  # (B, L, D), (B, N, 1, L)
+        return x, *self.encoder(z, mask), channel, input_  # (B, L, C), (B, L, E), (B, 1, E)
+
+    @property
+    def kinds(self):
+        """Which attentions there are, of 'channel', 'input' and 'state'."""
+        if self.dual_stage is not None:
+            return self.dual_stage.kinds
+        places = {"channel": self.channel_attention, "input": self.input_attention, "state": self.state_attention}
+        return {kind for kind, place in places.items() if place is not None}
 
     def predict(self, past, future=None):
         """Forecast in the units of the targets: (B, H, M), or (B, H, M, P) for classes."""

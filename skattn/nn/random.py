@@ -3,6 +3,8 @@
 ``torch.manual_seed`` and ``torch.random.fork_rng`` are process-wide: concurrent fits race on them.
 """
 
+from abc import ABC
+
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
@@ -35,22 +37,41 @@ class DrawFrom(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-class Dropout(nn.Module):
-    """Dropout, Srivastava et al. (2014), whose random numbers come from `generator`, set before training.
+class Noisy(nn.Module, ABC):
+    """Something random that is done in training only, with numbers from `generator`, set before training.
 
     Parameters
     ----------
-    p : float
-        Probability of a zero.
+    amount : float
+        How much of it; with none, nothing is drawn.
     """
 
-    def __init__(self, p):
+    def __init__(self, amount):
         super().__init__()
-        self.p = p
+        self.amount = amount
         self.generator = None
 
+    @property
+    def active(self):
+        """Whether anything is done."""
+        return self.training and self.amount > 0
+
+
+class Dropout(Noisy):
+    """Dropout, Srivastava et al. (2014): zeros with the probability `amount`."""
+
     def forward(self, x):
-        if not self.training or self.p == 0:
+        if not self.active:
             return x
-        keep = torch.empty_like(x).bernoulli_(1 - self.p, generator=self.generator)
-        return x * keep / (1 - self.p)
+        keep = torch.empty_like(x).bernoulli_(1 - self.amount, generator=self.generator)
+        return x * keep / (1 - self.amount)
+
+
+class Noise(Noisy):
+    """Gaussian noise, whose deviation is `amount` times the root mean square of what it is measured against."""
+
+    def forward(self, x, reference):
+        if not self.active:
+            return x
+        scale = self.amount * reference.detach().square().mean().sqrt()
+        return x + scale * torch.empty_like(x).normal_(generator=self.generator)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from skattn.nn.attention import ATTENTIONS, Attention, gain, masked_softmax
+from skattn.nn.attention import ATTENTIONS, Attention, gain
 
 B, Q, L, WIDTH, DIM = 2, 3, 5, 7, 11
 LN2, LN3 = log(2), log(3)
@@ -120,15 +120,6 @@ def test_multihead_by_hand():
     # values: (10, 21), (11, 20), (10, 22); head 1 takes the first: 10 + 1/7, head 2 the second: (21 + 60 + 22) / 5
     first, second = 10 + 1 / 7, 103 / 5
     assert_close(context, tensor([[[first + second, first - second + 1]]]))
-
-
-def test_masked_softmax_by_hand():
-    """The masked score, however high, gets exactly nothing."""
-    scores = tensor([[[[0.0, LN2, 9.0]]]])
-    weights = masked_softmax(scores, torch.tensor([[True, True, False]]))
-    assert_close(weights, tensor([[[[1 / 3, 2 / 3, 0.0]]]]))
-    assert weights[0, 0, 0, 2] == 0
-    assert_close(masked_softmax(scores), scores.softmax(-1))
 
 
 def test_gain_by_hand():

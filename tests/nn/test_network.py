@@ -91,7 +91,7 @@ def test_diagram():
     query = summary + network.future_embedding(known, ~torch.isnan(future))
     z, state = network.state_attention(query, states, mask)
     params = network.head(z) + network.skip(x, known)
-    assert_close(tuple(output), (params, loc_scale, channel, input_, state))
+    assert_close(tuple(output), (params, loc_scale, observed, channel, input_, state))
 
 
 def test_plain_lstm_by_hand():
