@@ -40,7 +40,8 @@ LAYERS = {
     "faces": (6, {"sktime"}),
 }
 # Within functions, where they cost nothing until they are called, these may be imported too.
-LATE = {name: {"pandas"} for name in LAYERS} | {"inspection": {"captum", "matplotlib", "pandas"}, "nn": set(), "windows": set()}
+LATE = {name: {"pandas"} for name in LAYERS} | {"nn": set(), "windows": set()}
+LATE["inspection"] = {"captum", "matplotlib"}
 
 
 def place(path):
@@ -137,7 +138,9 @@ MADE_BY_USERS = CLASSES | {
     for module, value in MODULES.items()
     if module not in ("nn", "windows")
     for name in getattr(value, "__all__", [name for name in vars(value) if not name.startswith("_")])
-    if inspect.isclass(getattr(value, name)) and getattr(value, name).__module__.startswith("skattn")
+    if inspect.isclass(getattr(value, name))
+    and getattr(value, name).__module__.startswith("skattn")
+    and not issubclass(getattr(value, name), Warning)
 }
 
 

@@ -174,7 +174,6 @@ class AttentionDisplay:
         self.ax_.apply_aspect()
         if not self._print_values(table.to_numpy(), image):
             self.colorbar_ = colour_bar(image, self.ax_, 1 / len(table))
-            self.ax_.apply_aspect()
         self._name_cells(table, "looked at", "channel")
 
     def _profile(self, table):
@@ -218,7 +217,7 @@ class AttentionDisplay:
         """Print the weights in the cells of a matrix if they are large enough, and say whether they are."""
         size, font = len(weights), 0.85 * self.ax_.xaxis.label.get_fontsize()
         cell = self.ax_.get_window_extent().width / size * 72 / self.figure_.dpi
-        if cell < 2.6 * font:
+        if cell < 3 * font:
             return False
         for (row, column), weight in np.ndenumerate(weights):
             light = np.dot(image.cmap(image.norm(weight))[:3], (0.2126, 0.7152, 0.0722))

@@ -26,7 +26,7 @@ def split_axes(ax, share):
     """Axes on the lowest `share` of the place of `ax`, with its x-axis; `ax` keeps the rest."""
     spec = ax.get_subplotspec()
     if spec is not None:
-        upper, lower = spec.subgridspec(2, 1, height_ratios=[1 - share, share], hspace=0.06)
+        upper, _, lower = spec.subgridspec(3, 1, height_ratios=[0.97 - share, 0.03, share], hspace=0)
         ax.set_subplotspec(upper)
         return ax.figure.add_subplot(lower, sharex=ax)
     x, y, width, height = ax.get_position().bounds
@@ -62,7 +62,10 @@ def colour_bar(image, ax, even):
     """Draw a slim bar beside `ax`, on which the `even` weight is marked."""
     top = image.norm.vmax
     extend = "max" if np.nanmax(image.get_array()) > top else "neither"
-    bar = ax.figure.colorbar(image, ax=ax, extend=extend, label="weight", pad=0.02, aspect=30, fraction=0.1)
+    place = {"ax": ax, "pad": 0.02, "aspect": 30, "fraction": 0.1}
+    if ax.get_aspect() != "auto":  # the axes are smaller than their place, and the bar is to be as high as they are
+        place = {"cax": ax.inset_axes([1.04, 0, 0.035, 1])}
+    bar = ax.figure.colorbar(image, **place, extend=extend, label="weight")
     bar.outline.set(color=FAINT, linewidth=0.8)
     bar.ax.tick_params(color=FAINT, width=0.8, length=3)
     if 0 < even < top:
@@ -83,11 +86,12 @@ def top_legend(ax):
         blank = {"facecolor": ax.get_facecolor(), "edgecolor": "none", "framealpha": 1}
         legend = ax.legend(loc="upper left", **style, **blank)
         taken = legend.get_window_extent()
-        if taken.width <= whole.width:
+        if taken.width <= 0.9 * whole.width:  # a layout may still make the axes a little smaller
             break
+    legend.set_in_layout(False)
     scale = ax.yaxis.get_transform()
     low, high = scale.transform(ax.get_ylim())
-    high = low + (high - low) / (1 - min(0.5, taken.height / whole.height))
+    high = low + (high - low) / (1 - min(0.5, 1.1 * taken.height / whole.height))
     ax.set_ylim(top=scale.inverted().transform(high))
 
 

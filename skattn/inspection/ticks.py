@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 _WIDTH, _HEIGHT = 0.6, 1.25  # of a character and of a line, in sizes of the font
-_GAP = {"x": 1.2, "y": 0.0}  # between two names
+_GAP = {"x": 0.8, "y": 0.0}  # between two names
 _SLOPE = 2.0  # room for a name at 45 degrees
 _DAY = 86400  # seconds
 # Forms of a date: the short one, and those for a change of something larger, along the x-axis and along the y-axis.
@@ -18,6 +18,9 @@ _YEAR = ("%Y", "%Y", "%Y")
 def label_cells(axis, index):
     """Name cells 0, 1, 2 ... along an axis after an index.
 
+    Names are chosen whenever the axes are drawn, as a layout may still change their size; only names that have to be
+    turned, along the x-axis, are there to stay.
+
     Parameters
     ----------
     axis : matplotlib.axis.Axis
@@ -25,28 +28,36 @@ def label_cells(axis, index):
     index : pandas.Index
         Dates, whole numbers or names. Of several levels, each run of the first is named in its middle.
     """
-    side, font = axis.axis_name, axis.axes.figure.dpi / 72 * font_size(axis)
-    extent = axis.axes.get_window_extent()
-    room = (extent.width if side == "x" else extent.height) / font / len(index)  # of a cell, in sizes of the font
-    for places, names in _candidates(index, side):
-        if len(places) > min(1, len(index) - 1) and _fit(places, names, side, room):
-            axis.set_ticks(places, names)
-            return
-    _label_some(axis, index.astype(str), room)
+    from matplotlib.ticker import FuncFormatter
+
+    if axis.axis_name == "x" and _choose(index, "x", _room(axis, len(index))) is None:
+        _turn(axis, index.astype(str))
+        return
+    locator = _locator(index)
+    axis.set_major_locator(locator)
+    axis.set_major_formatter(FuncFormatter(locator.name))
 
 
-def _label_some(axis, names, room):
-    """Name as many cells as there is room for, upright along the x-axis if need be."""
-    upright = axis.axis_name == "x" and room < _SLOPE
-    style = (
-        {}
-        if axis.axis_name == "y"
-        else {"rotation": 90}
-        if upright
-        else {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
-    )
-    places = np.arange(0, len(names), int(np.ceil(_HEIGHT / room)))
-    axis.set_ticks(places, names[places], **style)
+def _locator(index):
+    from matplotlib.ticker import FixedLocator
+
+    class Cells(FixedLocator):
+        """Places of the names for which there is room now."""
+
+        def __call__(self):
+            side, room = self.axis.axis_name, _room(self.axis, len(index))
+            if room != getattr(self, "room", None):
+                places, names = _choose(index, side, room) or _some(index.astype(str), side, room)
+                self.room, self.names = room, dict(zip(places, names, strict=True))
+            return list(self.names)
+
+        def name(self, place, _):
+            return self.names.get(place, "")
+
+        def __reduce__(self):  # figures can be pickled, which a class within a function could not be by itself
+            return _locator, (index,), vars(self)
+
+    return Cells([])
 
 
 def font_size(axis):
@@ -58,6 +69,35 @@ def group_starts(index):
     """Where the first level of an index changes, from 0."""
     first = index.get_level_values(0).to_numpy()
     return np.flatnonzero(np.r_[True, first[1:] != first[:-1]])
+
+
+def _room(axis, size):
+    """Of one of so many cells, in sizes of the font."""
+    extent = axis.axes.get_window_extent()
+    length = extent.width if axis.axis_name == "x" else extent.height
+    return length / axis.axes.figure.dpi * 72 / font_size(axis) / size
+
+
+def _choose(index, side, room):
+    """The first candidate that leaves room between its names, or None."""
+    for places, names in _candidates(index, side):
+        if len(places) > min(1, len(index) - 1) and _fit(places, names, side, room):
+            return places, names
+    return None
+
+
+def _some(names, side, room):
+    """Every so many names."""
+    longest = max(map(len, names)) * _WIDTH if side == "x" else _HEIGHT
+    places = np.arange(0, len(names), int(np.ceil((longest + _GAP[side]) / room)))
+    return places, names[places]
+
+
+def _turn(axis, names):
+    room = _room(axis, len(names))
+    slope = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if room > _SLOPE else {"rotation": 90}
+    places = np.arange(0, len(names), int(np.ceil(_HEIGHT / room)))
+    axis.set_ticks(places, names[places], **slope)
 
 
 def _fit(places, names, side, room):

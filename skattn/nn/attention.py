@@ -51,7 +51,7 @@ class Attention(nn.Module, ABC):
         activation : type
             An :class:`~skattn.nn.Activation`: how scores become weights.
         noise : float, default=0.0
-            Noise that training adds to what was weighed, as a share of its size before.
+            Noise that training adds to what was weighed, as a share of its size under even weights.
         """
         self.activation, self.noise = activation(), Noise(noise)
         return self

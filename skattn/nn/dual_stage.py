@@ -15,7 +15,6 @@ from torch import nn
 
 from skattn.nn.activation import Softmax
 from skattn.nn.attention import check_heads
-from skattn.nn.random import Dropout
 
 
 class Stages(NamedTuple):
@@ -55,8 +54,8 @@ class DualStage(nn.Module):
         Number of heads ``N``. It must divide `window_length` for the first stage and `hidden_size` for the second.
     activation : type, default=Softmax
         An :class:`~skattn.nn.activation.Activation`, one for each stage.
-    dropout : float, default=0.0
-        Probability that an element of ``z`` is set to zero in training.
+    noise : float, default=0.0
+        Noise in training on the weighed drivers, as a share of their size under even weights.
 
     Raises
     ------
@@ -86,20 +85,25 @@ class DualStage(nn.Module):
         attention_dim=32,
         num_heads=1,
         activation=Softmax,
-        dropout=0.0,
+        noise=0.0,
     ):
         super().__init__()
         self.n_own = n_own
         self.first_driver = n_own if n_own < n_channels else 0
         n_drivers = n_channels - self.first_driver
         sizes = attention_dim, num_heads, activation
-        self.encoder = DriverEncoder(channel_attention, window_length, n_drivers, hidden_size, *sizes)
+        self.encoder = DriverEncoder(channel_attention, window_length, n_drivers, hidden_size, *sizes, noise)
         self.decoder = self.out = None
         if attention is None:
             self.out = nn.Linear(hidden_size, hidden_size)
         else:
             self.decoder = HistoryDecoder(attention, n_own, hidden_size, *sizes)
-        self.dropout = Dropout(dropout)
+
+    @property
+    def kinds(self):
+        """Which attentions there are, of 'channel' and 'state'."""
+        places = {"channel": self.encoder.attention, "state": self.decoder}
+        return {kind for kind, place in places.items() if place is not None}
 
     def forward(self, x, observed):
         """Read windows.
@@ -122,9 +126,9 @@ class DualStage(nn.Module):
         drivers = slice(self.first_driver, None)
         states, channel = self.encoder(x[..., drivers], observed[..., drivers])  # (B, L, E), (B, N, L, K)
         if self.decoder is None:
-            return Stages(self.dropout(self.out(states[:, -1:])), channel, None)  # (B, 1, E)
+            return Stages(self.out(states[:, -1:]), channel, None)  # (B, 1, E)
         z, state = self.decoder(x[..., : self.n_own], states, observed.any(-1))  # (B, 1, E), (B, N, L + 1, L)
-        return Stages(self.dropout(z), channel, state)
+        return Stages(z, channel, state)
 
 
 class DriverEncoder(nn.Module):
@@ -138,15 +142,20 @@ class DriverEncoder(nn.Module):
         Sizes.
     activation : type, default=Softmax
         An :class:`~skattn.nn.activation.Activation`.
+    noise : float, default=0.0
+        Noise in training on the weighed drivers, as a share of their size under even weights.
     """
 
-    def __init__(self, attention, window_length, n_drivers, hidden_size, attention_dim, num_heads, activation=Softmax):
+    def __init__(
+        self, attention, window_length, n_drivers, hidden_size, attention_dim, num_heads, activation=Softmax, noise=0.0
+    ):
         super().__init__()
         self.cell = nn.LSTMCell(n_drivers, hidden_size)
         self.attention = None
         if attention is not None:
             check_heads(num_heads, window_length=window_length)
-            self.attention = _build(attention, hidden_size, window_length, attention_dim, num_heads, activation)
+            self.attention = attention(2 * hidden_size, window_length, attention_dim, num_heads)
+            self.attention.configure(activation, noise)
             self.attention.value = self.attention.out = nn.Identity()  # only its weights are used
 
     def forward(self, x, observed):
@@ -157,7 +166,7 @@ class DriverEncoder(nn.Module):
         for now, mask in zip(x.unbind(1), observed.unbind(1), strict=True):  # (B, K), (B, K)
             if keys is not None:
                 alpha = self.attention.attend(_query(h, s), keys, mask)  # (B, N, 1, K), equations 8 and 9
-                now = alpha.mean(1).squeeze(1) * now  # (B, K), equation 10
+                now = self.attention.noise(alpha.mean(1).squeeze(1) * now, now / now.shape[-1])  # (B, K), equation 10
                 weights.append(alpha)
             h, s = self.cell(now, (h, s))  # (B, E), equation 11
             states.append(h)
@@ -187,7 +196,7 @@ class HistoryDecoder(nn.Module):
         super().__init__()
         check_heads(num_heads, hidden_size=hidden_size)
         width = max(n_own, 1)
-        self.attention = _build(attention, hidden_size, hidden_size, attention_dim, num_heads, activation)
+        self.attention = attention(2 * hidden_size, hidden_size, attention_dim, num_heads).configure(activation)
         self.mix = nn.Linear(n_own + hidden_size, width)
         self.cell = nn.LSTMCell(width, hidden_size)
         self.out = nn.Linear(2 * hidden_size, hidden_size)
@@ -213,12 +222,6 @@ class HistoryDecoder(nn.Module):
             weights.append(beta)
         z = self.out(torch.cat([d, context], -1))  # (B, E), equation 22 without its head
         return z.unsqueeze(1), torch.cat(weights, 2)  # (B, 1, E), (B, N, L + 1, L)
-
-
-def _build(attention, hidden_size, memory_dim, attention_dim, num_heads, activation):
-    attention = attention(2 * hidden_size, memory_dim, attention_dim, num_heads)
-    attention.activation = activation()
-    return attention
 
 
 def _query(hidden, cell):

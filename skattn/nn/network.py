@@ -105,7 +105,8 @@ linear_skip
                 over_channels, window_length, n_channels, embedding_dim, *sizes, attention_noise
             )
         if over_time is not None and attention_position in ("input", "both"):
-            self.input_attention = InputAttention(over_time, embedding_dim, *sizes, attention_noise)
+            redundancy = (embedding_dim / n_channels) ** 0.5  # so many noisy copies of a value would average out
+            self.input_attention = InputAttention(over_time, embedding_dim, *sizes, attention_noise * redundancy)
         if over_time is not None and attention_position in ("state", "both"):
             self.state_attention = StateAttention(over_time, hidden_size, horizon, *sizes)
 

@@ -25,7 +25,7 @@ class ChannelAttention(nn.Module):
     activation : type, default=Softmax
         An :class:`~skattn.nn.activation.Activation`.
     noise : float, default=0.0
-        Noise in training on the weighed channels, as a share of their size before.
+        Noise in training on the weighed channels, as a share of their size under even weights.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class InputAttention(nn.Module):
     activation : type, default=Softmax
         An :class:`~skattn.nn.activation.Activation`.
     noise : float, default=0.0
-        Noise in training on the weighed steps, as a share of their size before.
+        Noise in training on the weighed steps, as a share of their size under even weights.
     """
 
     def __init__(self, attention, embedding_dim, attention_dim, num_heads, activation=Softmax, noise=0.0):

@@ -1,5 +1,6 @@
 """Attention is computed apart from drawing, and what is drawn are the weights."""
 
+import pickle
 from itertools import pairwise
 
 import matplotlib
@@ -317,10 +318,7 @@ def drawn_names(columns, inches=3.3):
     ("columns", "names"),
     [
         (pd.RangeIndex(-35, 1, name="lag"), {5: "−30", 15: "−20", 25: "−10", 35: "0"}),
-        (
-            pd.period_range("1957-03", periods=25, freq="M"),
-            {4: "Jul\n1957", 10: "Jan\n1958", 16: "Jul", 22: "Jan\n1959"},
-        ),
+        (pd.period_range("1957-03", periods=25, freq="M"), {1: "Apr\n1957", 4: "Jul", 7: "Oct", 10: "Jan\n1958"}),
         (pd.period_range("1951-03", periods=96, freq="M"), {10: "1952", 34: "1954", 58: "1956", 82: "1958"}),
         (pd.period_range("2001Q2", periods=5, freq="Q"), {0: "Q2\n2001", 1: "Q3", 2: "Q4", 3: "Q1\n2002", 4: "Q2"}),
         (pd.date_range("2024-01-30", periods=61), {6: "5\nFeb 2024", 13: "12", 34: "4\nMar 2024"}),
@@ -330,7 +328,7 @@ def drawn_names(columns, inches=3.3):
     ],
 )
 def test_ticks_are_round(columns, names):
-    """Ticks stand at round lags and where a year, month, day or hour begins, and say the year or the day where it changes."""
+    """Ticks stand at round lags, or where a year, month, week or hour begins; the larger is named where it changes."""
     drawn = drawn_names(columns)
     assert drawn | names == drawn
 
@@ -344,6 +342,23 @@ def test_names_never_touch(columns, inches):
     boxes = [label.get_window_extent() for label in figure.axes[0].get_xticklabels()]
     assert len(boxes) > 1
     assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+
+
+def test_ticks_follow_the_size():
+    """Axes that a layout or a user widens get more names."""
+    few = drawn_names(pd.RangeIndex(-35, 1))
+    figure = plt.gcf()
+    figure.set_size_inches(14, 2)
+    many = texts(figure.axes[0].get_xticklabels())
+    assert len(many) > len(few)
+    assert set(few.values()) < set(many)
+
+
+def test_figures_can_be_pickled():
+    """A figure comes back with its names."""
+    display = AttentionDisplay(table(7, pd.RangeIndex(-4, 1, name="lag"))).plot()
+    figure = pickle.loads(pickle.dumps(display.figure_))
+    assert texts(figure.axes[0].get_xticklabels()) == ["−4", "−3", "−2", "−1", "0"]
 
 
 def test_long_names_are_turned():
