@@ -15,6 +15,14 @@ ETTH1 = {
     "sha256": "f18de3ad269cef59bb07b5438d79bb3042d3be49bdeecf01c1cd6d29695ee066",
 }
 
+SML2010 = {
+    "url": "https://raw.githubusercontent.com/KurochkinAlexey/DA-RNN/4ddcf22a7964b239712d2cf218db28a081347665/SML2010/NEW-DATA-{}.T15.txt",
+    "sha256": (
+        "bd5a4c4f1f6a0652258179c9963fb5c90885eedee4a981617898c18d6b5c4541",
+        "1c008643381903a51557a0599cbd7706ae71b07f2d449d165b17f13b6e12a97e",
+    ),
+}
+
 
 def etth1():
     """ETTh1, hourly, as a frame: from SKATTN_DATA/ett/ETTh1.csv.xz, or downloaded."""
@@ -22,6 +30,30 @@ def etth1():
         return pd.read_csv(Path(folder) / "ett" / "ETTh1.csv.xz", index_col="date", parse_dates=True)
     path = Path(fetch_file(ETTH1["url"], sha256=ETTH1["sha256"]))
     return pd.read_csv(path, index_col="date", parse_dates=True)
+
+
+def sml2010():
+    """SML2010, a house in steps of 15 minutes: two frames with days between them, from SKATTN_DATA, or downloaded."""
+    frames = []
+    for part in (1, 2):
+        if folder := os.environ.get("SKATTN_DATA"):
+            path = Path(folder) / "sml2010" / f"NEW-DATA-{part}.T15.txt.xz"
+        else:
+            path = Path(fetch_file(SML2010["url"].format(part), sha256=SML2010["sha256"][part - 1]))
+        frame = pd.read_csv(path, sep=r"\s+")
+        columns = [name.partition(":")[2] for name in frame.columns[1:]]  # "#  1:Date 2:Time ...": one word too many
+        frame = pd.read_csv(path, sep=r"\s+", skiprows=1, names=columns)
+        frames.append(frame.drop(columns=["Date", "Time", "Day_Of_Week"]))
+    return frames
+
+
+def metr_la():
+    """Speeds at 29 loop detectors of METR-LA every 5 minutes, NaN where missing: from SKATTN_DATA only."""
+    if not (folder := os.environ.get("SKATTN_DATA")):
+        raise FileNotFoundError("metr_la_29 was put together from several files. Name its folder: SKATTN_DATA=...")
+    with np.load(Path(folder) / "metr_la_29" / "metr_la_29.npz") as arrays:
+        speed = arrays["levels"][arrays["codes_NT"]].T
+    return pd.DataFrame(np.where(speed == 0, np.nan, speed))
 
 
 def tables():

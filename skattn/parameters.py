@@ -75,7 +75,8 @@ PARAMETERS = """Parameters
     attention_noise : float, default=0.0
         Noise that training adds to every input after it was multiplied by its weight, as a share of the inputs' root
         mean square. What matters must then be given weight to be heard above the noise, so that weights say what a
-        forecast rests on: 2 is a good value for reading them. It does not act on the attention on states.
+        forecast rests on; 0.7 is a good value for reading them, beside `linear_skip=False`. It does not act on the
+        attention on states.
     channel_attention : {'additive', 'dot', 'general', 'multihead'}, type or None, default=None
         Attention over the channels, by the same mechanisms: each channel's whole window is scored, and the channel
         multiplied by its weight.

@@ -23,8 +23,9 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from skorch.callbacks import Callback
 
 from skattn import AttentionLSTMClassifier, AttentionLSTMRegressor
-from skattn.nn import ATTENTIONS, ENCODERS, NORMALIZATIONS
-from skattn.windows import cut
+from skattn.datasets import make_planted_lags
+from skattn.nn import ACTIVATIONS, ATTENTIONS, ENCODERS, NORMALIZATIONS, Activation
+from skattn.windows import WindowDataset, cut
 
 N, L, C = 61, 5, 3
 SMALL = dict(
@@ -37,7 +38,7 @@ SMALL = dict(
     random_state=0,
 )
 STOPPING = dict(early_stopping=True, validation_fraction=0.3, n_iter_no_change=99, tol=0.0)
-DROPOUT = dict(dropout=0.5, num_layers=2)
+NOISY = dict(dropout=0.5, num_layers=2, attention_noise=0.5)
 
 KINDS = [AttentionLSTMRegressor, AttentionLSTMClassifier]
 both = pytest.mark.parametrize("kind", KINDS, ids=["regressor", "classifier"])
@@ -263,9 +264,9 @@ def test_rows_are_independent(kind):
 
 
 @both
-def test_prediction_has_no_dropout(kind):
+def test_prediction_has_neither_dropout_nor_noise(kind):
     """Predictions do not differ from call to call, even if the network was left in training mode."""
-    model = fitted(kind, **DROPOUT)
+    model = fitted(kind, **NOISY)
     expected = output(model)
     assert_array_equal(output(model), expected)
     model.network_.train()
@@ -369,6 +370,7 @@ def test_every_parameter_is_tested(kind):
     ("name", "options"),
     [
         ("attention", ATTENTIONS),
+        ("attention_activation", ACTIVATIONS),
         ("channel_attention", ATTENTIONS),
         ("encoder", ENCODERS),
         ("normalization", NORMALIZATIONS),
@@ -444,16 +446,57 @@ def test_attention_weights(kind, kind_of_weights, size, num_heads):
     assert_allclose(per_head, getattr(returned, name)[:, :, 0], rtol=1e-5)
 
 
-@pytest.mark.parametrize("position", ["input", "state"])
-def test_temporal_weights_are_those_that_there_are(position):
-    """'temporal' is the attention on the states where there is none on the inputs."""
+@pytest.mark.parametrize(("position", "read"), [("input", "input"), ("state", "state"), ("both", "input")])
+def test_temporal_weights_are_those_that_there_are(position, read):
+    """'temporal' is the attention on the inputs, or on the states where there is none on the inputs."""
     model = fitted(attention_position=position)
     X = windows()
-    assert_array_equal(model.attention_weights(X), model.attention_weights(X, position))
+    assert_array_equal(model.attention_weights(X), model.attention_weights(X, read))
+
+
+@both
+@pytest.mark.parametrize("num_heads", [1, 2])
+@pytest.mark.parametrize("position", ["input", "state"])
+def test_joint_weights(kind, position, num_heads):
+    """Each head's weight of a step and channel is the product of both, and they sum to one over the window."""
+    model = fitted(kind, num_heads=num_heads, **EVERYWHERE | dict(attention_position=position))
+    X = windows(150, seed=1)  # more than one batch
+    time, channel, joint = (
+        model.attention_weights(X, name, per_head=True) for name in ("temporal", "channel", "joint")
+    )
+    assert joint.shape == (150, num_heads, L, C)
+    assert_allclose(joint, time[..., None] * channel[..., None, :], rtol=1e-4)
+    assert_allclose(joint.sum((2, 3)), 1, rtol=1e-5)
+    assert_allclose(model.attention_weights(X, "joint"), joint.mean(1), rtol=1e-5)
+
+
+def test_joint_weights_of_one_channel():
+    """Where there is one channel, no attention over channels is needed: it is the attention over time."""
+    X = windows(channels=1, length=L * C)
+    model = make().fit(X, X[:, 7, 0])
+    joint = model.attention_weights(X, "joint")
+    assert joint.shape == (N, L * C, 1)
+    assert_array_equal(joint[..., 0], model.attention_weights(X))
+
+
+def test_weights_of_a_single_step_ahead():
+    """A window asks for one step, so that the mean over the horizon is what it is."""
+    model, X = fitted(**EVERYWHERE), windows()
+    for kind in ("temporal", "state", "channel", "joint"):
+        assert_array_equal(model.attention_weights(X, kind, per_horizon=False), model.attention_weights(X, kind))
+
+
+@pytest.mark.parametrize("mechanism", ATTENTIONS)
+@pytest.mark.parametrize("kind", ["input", "state", "channel", "joint"])
+def test_weights_change_with_the_input(mechanism, kind):
+    """Each mechanism weighs each window its own way, at every place."""
+    model = fitted(**EVERYWHERE | dict(attention=mechanism, channel_attention=mechanism))
+    weights = model.attention_weights(windows(), kind).reshape(N, -1)
+    assert len(np.unique(weights.round(5), axis=0)) == N
 
 
 def test_attention_weights_of_missing_values():
-    """Steps and channels that are missing altogether have no weight at all."""
+    """Steps and channels that are missing altogether have no weight at all, nor has a single missing value."""
     X = windows()
     X[:, 1] = X[:, :, 2] = np.nan
     model = fitted(**EVERYWHERE)
@@ -461,6 +504,10 @@ def test_attention_weights_of_missing_values():
         weights = model.attention_weights(X, kind)
         assert (weights[:, missing] == 0).all()
         assert_allclose(weights.sum(1), 1, rtol=1e-5)
+    X[:, 3, 0] = np.nan
+    joint = model.attention_weights(X, "joint")
+    assert_array_equal(joint == 0, np.isnan(X))
+    assert_allclose(joint.sum((1, 2)), 1, rtol=1e-5)
 
 
 def test_attention_weights_of_a_data_frame():
@@ -475,6 +522,12 @@ def test_attention_weights_of_a_data_frame():
         assert_array_equal(weights.columns, columns)
         assert_array_equal(weights, model.attention_weights(X, kind))
         assert isinstance(model.attention_weights(frame, kind, per_head=True), np.ndarray)
+    joint = model.attention_weights(frame, "joint")
+    assert joint.index.equals(frame.index)
+    assert joint.columns.names == ["lag", "channel"]
+    assert_array_equal(joint.to_numpy().reshape(N, L, C), model.attention_weights(X, "joint"))
+    assert_array_equal(joint[-3], model.attention_weights(X, "joint")[:, 1])
+    assert model.attention_weights(frame, "joint", per_head=True).shape == (N, 1, L, C)
 
 
 @pytest.mark.parametrize(
@@ -484,6 +537,14 @@ def test_attention_weights_of_a_data_frame():
         (dict(attention_position="input"), "state", "fitted without state attention"),
         (dict(attention_position="state"), "input", "fitted without input attention"),
         ({}, "channel", "fitted without channel attention, .* Fit with other channel_attention"),
+        ({}, "joint", "fitted without joint attention, .* Fit with other channel_attention beside attention over time"),
+        (dict(attention=None, channel_attention="dot"), "joint", "without joint attention, .* beside attention over"),
+        (dict(encoder="dual_stage", attention=None), "state", "fitted without state attention"),
+        (
+            dict(encoder="dual_stage", attention=None),
+            "channel",
+            "without channel attention, .* Fit with other channel_",
+        ),
         ({}, "abracadabra", "kind='abracadabra' is unknown. Use one of 'temporal', 'channel', 'joint',"),
     ],
 )
@@ -509,6 +570,206 @@ def test_attention_finds_what_matters():
     assert (weights.argmax(1) == marked[300:]).mean() > 0.8
 
 
+# ---------------------------------------------------------------------------------------- activations and noise
+
+
+class Sharp(Activation):
+    """An activation of one's own: softmax of three times the scores."""
+
+    def weigh(self, scores):
+        return (3 * scores).softmax(-1)
+
+
+@both
+def test_activation_of_ones_own(kind):
+    """A class trains by its own weights, in every attention, and is pickled by its name."""
+    X = windows()
+    own, softmax = (fitted(kind, attention_activation=one, **EVERYWHERE) for one in (Sharp, "softmax"))
+    assert not torch.equal(bits(own), bits(softmax))
+    assert sum(isinstance(module, Sharp) for module in own.network_.modules()) == 3
+    assert_array_equal(output(pickle.loads(pickle.dumps(own))), output(own))
+    assert_array_equal(bits(clone(own).fit(X, target_of(kind, X))), bits(own))
+
+
+def test_activations_are_as_sparse_as_they_are_called():
+    """Of an attention that looks for one step, softmax leaves none out, entmax15 some and sparsemax more."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, L, 2)).astype(np.float32)
+    marked = rng.integers(0, L, 400)
+    X[..., 1] = np.arange(L) == marked[:, None]
+    y = X[np.arange(400), marked, 0]
+    left_out = []
+    for name in ("softmax", "entmax15", "sparsemax"):
+        options = dict(linear_skip=False, embedding_dim=8, lr=0.02, max_epochs=15, attention_activation=name)
+        weights = make(**options).fit(X, y).attention_weights(X)
+        assert_allclose(weights.sum(1), 1, rtol=1e-5)
+        left_out.append((weights == 0).mean())
+    assert left_out[0] == 0 < left_out[1] < left_out[2]
+
+
+@both
+def test_temperature_is_learned(kind):
+    """It starts as softmax and is changed by training, at every place of its own accord."""
+    still = dict(lr=1e-30, optimizer="sgd", max_epochs=1)
+    softmax, start = (fitted(kind, attention_activation=one, **still) for one in ("softmax", "temperature"))
+    assert_allclose(output(start), output(softmax), rtol=1e-5)
+    model = fitted(kind, attention_activation="temperature", **EVERYWHERE)
+    learned = [value.item() for name, value in model.network_.named_parameters() if name.endswith("log_temperature")]
+    assert len({*learned, 0.0}) == 4
+
+
+@pytest.mark.parametrize("parameters", [dict(attention_position="state"), dict(attention=None)], ids=["state", "none"])
+def test_noise_does_not_act_on_states(parameters):
+    """Without an attention on inputs or channels, noise changes nothing, not even the order of the windows."""
+    assert torch.equal(bits(fitted(attention_noise=0.5, **parameters)), bits(fitted(**parameters)))
+
+
+@both
+@pytest.mark.parametrize(
+    "parameters",
+    [dict(attention_position="both"), dict(attention=None, channel_attention="additive"), dict(encoder="dual_stage")],
+    ids=["input", "channel", "dual_stage"],
+)
+def test_noise_is_reproducible(kind, parameters):
+    """Wherever it acts, the same seed gives the same bits, and more noise others."""
+    one, same, more = (fitted(kind, attention_noise=noise, **parameters) for noise in (0.5, 0.5, 0.6))
+    assert torch.equal(bits(one), bits(same))
+    assert not torch.equal(bits(one), bits(more))
+    assert_array_equal(output(one), output(one))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_noise_makes_weights_say_what_matters(seed):
+    """A lag that alone enters the target gets nearly all weight with noise; without, the encoder can do without it."""
+    X, y, truth = make_planted_lags(1500, lags=(3,), random_state=seed)
+    sizes = dict(hidden_size=16, embedding_dim=16, attention_dim=16, batch_size=128, early_stopping=False)
+    given = {}
+    for noise in (0.0, 0.7):
+        model = AttentionLSTMRegressor(
+            attention_noise=noise, linear_skip=False, encoder="gru", max_epochs=30, random_state=seed, **sizes
+        ).fit(X, y)
+        given[noise] = model.attention_weights(X)[truth[..., 0]].mean()
+    assert given[0.7] > 0.8
+    assert given[0.0] < 0.4
+
+
+# ---------------------------------------------------------------------------------------------------- dual stage
+
+
+DUAL = dict(encoder="dual_stage")
+MECHANISMS = sorted(set(ATTENTIONS) - {"dot"})
+
+
+@both
+def test_dual_stage_learns(kind):
+    """The network of Qin et al. finds the value of the window that matters, without a linear model beside it."""
+    X = windows(400)
+    y = target_of(kind, X)
+    model = make(kind, **DUAL, linear_skip=False, hidden_size=16, lr=0.03, max_epochs=15).fit(X[:300], y[:300])
+    assert model.score(X[300:], y[300:]) > 0.8
+
+
+@both
+def test_dual_stage_is_an_estimator(kind, tmp_path):
+    """It can be copied, cloned, trained on and flattened like every other network."""
+    X = windows()
+    y = target_of(kind, X)
+    model = fitted(kind, **DUAL, attention_noise=0.5, dropout=0.5)
+    for way in COPIES:
+        copied = COPIES[way](model, tmp_path)
+        assert_array_equal(output(copied), output(model))
+        assert_array_equal(copied.attention_weights(X, "joint"), model.attention_weights(X, "joint"))
+    assert torch.equal(bits(clone(model).fit(X, y)), bits(model))
+    calls = clone(model).set_params(attention_noise=0.0, dropout=0.0)
+    for _ in range(3):
+        calls.partial_fit(X, y)
+    assert torch.equal(bits(calls), bits(fitted(kind, **DUAL)))
+    flat = X.reshape(N, -1)
+    assert_array_equal(output(clone(model).set_params(n_channels=C).fit(flat, y), flat), output(model))
+
+
+@pytest.mark.parametrize("num_heads", [1, 2])
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_weights_of_dual_stage(mechanism, num_heads):
+    """Weights of the decoder, the mean over the steps of those of the drivers, and for each cell their product."""
+    X = windows(150, length=6, seed=1)
+    options = dict(attention=mechanism, num_heads=num_heads, **WIDE, **DUAL)
+    model = make(**options).fit(windows(length=6), windows(length=6)[:, 2, 1])
+    with torch.no_grad():
+        returned = model.network_(torch.from_numpy(X))
+    time, channel, joint = (
+        model.attention_weights(X, kind, per_head=True) for kind in ("temporal", "channel", "joint")
+    )
+    assert_allclose(time, returned.state[:, :, 0], rtol=1e-5)
+    assert_allclose(channel, returned.channel.mean(2), rtol=1e-5)
+    assert_allclose(joint, returned.channel.numpy() * time[..., None], rtol=1e-4)
+    assert joint.shape == (150, num_heads, 6, C)
+    for weights in (time, channel, joint.reshape(150, num_heads, -1)):
+        assert_allclose(weights.sum(2), 1, rtol=1e-5)
+        assert len(np.unique(weights.mean(1).round(5), axis=0)) == 150
+
+
+def test_weights_of_dual_stage_with_missing_values():
+    """A missing value has exactly no weight, and a channel's weight is the mean over the steps with any."""
+    X = windows()
+    X[:, 1] = X[:, 3, 0] = X[:, :, 2] = np.nan
+    model = fitted(**DUAL)
+    joint, channel = model.attention_weights(X, "joint"), model.attention_weights(X, "channel")
+    assert_array_equal(joint == 0, np.isnan(X))
+    with torch.no_grad():
+        returned = model.network_(torch.from_numpy(X)).channel[:, 0].numpy()
+    assert_allclose(channel, np.delete(returned, 1, axis=1).mean(1), rtol=1e-5)
+    for weights in (joint.reshape(N, -1), channel, model.attention_weights(X)):
+        assert_allclose(weights.sum(1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_drivers_are_weighed_as_the_state_asks_for(mechanism):
+    """All steps of a window ask the same drivers, each series as a whole; that they get other answers is the state."""
+    model, X = fitted(attention=mechanism, dtype="float64", **DUAL), windows()
+    alpha = model.attention_weights(X, "joint") / model.attention_weights(X)[..., None]
+    assert_allclose(alpha.sum(2), 1)
+    assert (np.abs(np.diff(alpha, axis=1)).max(2) > 1e-6).all()
+
+
+def test_stages_can_be_left_out():
+    """attention=None leaves the attention over drivers, by channel_attention, and a forecast from the last state."""
+    X = windows()
+    model = fitted(attention=None, channel_attention="general", **DUAL)
+    assert model.network_.kinds == {"channel"}
+    assert_allclose(model.attention_weights(X, "channel").sum(1), 1, rtol=1e-5)
+    for kind in ("temporal", "joint", "state", "input"):
+        with pytest.raises(ValueError, match=f"fitted without {kind} attention"):
+            model.attention_weights(X, kind)
+
+
+def test_channel_attention_of_dual_stage_is_attention_unless_given():
+    """None means the mechanism of `attention`, and another name another network."""
+    none, same, other = (
+        bits(fitted(attention="general", channel_attention=one, **DUAL)) for one in (None, "general", "additive")
+    )
+    assert torch.equal(none, same)
+    assert none.shape != other.shape
+
+
+def test_parameters_that_dual_stage_has_no_use_for():
+    """attention_position, embedding_dim and num_layers change nothing, as the docstring says."""
+    expected = bits(fitted(**DUAL))
+    for parameters in (dict(attention_position="state"), dict(embedding_dim=3), dict(num_layers=2)):
+        assert torch.equal(bits(fitted(**DUAL, **parameters)), expected)
+
+
+@both
+def test_dual_stage_and_missing_values(kind):
+    """Values, steps, channels and windows may be missing in training and after."""
+    X = windows()
+    X[0, 1, 2] = X[1, 3] = X[2, :, 1] = X[3] = X[4, :-1] = X[5:20, 0] = np.nan
+    for name in ACTIVATIONS:
+        model = make(kind, attention_activation=name, **DUAL).fit(X, target_of(kind, X))
+        assert np.isfinite(model.history_["train_loss"]).all()
+        assert np.isfinite(output(model, X)).all()
+
+
 # ---------------------------------------------------------------------------------------------------- windows
 
 
@@ -529,6 +790,19 @@ def test_fit_windows_with_channels_known_ahead():
     both_ways = make(attention_position="both").fit_windows(dataset)
     assert both_ways.attend_windows(dataset, "state").shape == (len(dataset), 3, L)
     assert both_ways.attend_windows(dataset, "state", per_head=True).shape == (len(dataset), 1, 3, L)
+    everywhere = make(attention_position="state", channel_attention="additive").fit_windows(dataset)
+    assert everywhere.attend_windows(dataset, "joint").shape == (len(dataset), 3, L)  # of one channel
+    assert_allclose(everywhere.attend_windows(dataset, "joint"), everywhere.attend_windows(dataset), rtol=1e-5)
+
+
+def test_joint_weights_of_several_steps_ahead():
+    """Each step ahead has weights of its own for the cells of the window, flattened step by step."""
+    dataset = cut(windows(97, 1, C)[:, 0], L, 3)
+    model = make(attention_position="state", channel_attention="additive").fit_windows(dataset)
+    joint, time, channel = (model.attend_windows(dataset, kind) for kind in ("joint", "temporal", "channel"))
+    assert joint.shape == (len(dataset), 3, L * C)
+    assert_allclose(joint.reshape(-1, 3, L, C), time[..., None] * channel[:, :, None], rtol=1e-4)
+    assert (joint[:, 0] != joint[:, 1]).any()
 
 
 def test_normalization_auto_of_a_series():
@@ -538,6 +812,55 @@ def test_normalization_auto_of_a_series():
     assert torch.equal(bits(auto), bits(last))
     moved = auto.predict_windows(cut(values + 50, L, 3))
     assert_allclose(moved, auto.predict_windows(cut(values, L, 3)) + 50, rtol=1e-5)
+
+
+def test_loss_of_each_window_of_a_regressor():
+    """The squared error in units of the standardised target, whose mean is the loss of training."""
+    X = windows(150)  # more than one batch
+    y = 3 * target_of(AttentionLSTMRegressor, X) + 100
+    model = make(lr=1e-30, optimizer="sgd", max_epochs=1).fit(X, y)
+    dataset = WindowDataset({"past": X, "target": ((y - y.mean()) / y.std()).astype(np.float32)[:, None, None]})
+    losses = model.loss_windows(dataset)
+    assert_allclose(losses, ((model.predict(X) - y) / y.std()) ** 2, rtol=1e-3, atol=1e-6)
+    assert_allclose(losses.mean(), model.history_["train_loss"][0], rtol=1e-5)
+
+
+def test_loss_of_each_window_of_a_classifier():
+    """Minus the logarithm of the probability of what it was."""
+    X = windows(150)
+    y = target_of(AttentionLSTMClassifier, X)
+    model = make(AttentionLSTMClassifier).fit(X, y)
+    codes = np.searchsorted(model.classes_, y)
+    losses = model.loss_windows(WindowDataset({"past": X, "target": codes.astype(np.float32)[:, None, None]}))
+    assert_allclose(losses, -np.log(model.predict_proba(X)[np.arange(150), codes]), rtol=1e-4, atol=1e-6)
+
+
+def test_loss_of_windows_with_missing_targets():
+    """The mean over the targets that were observed, in normalised units; NaN where there was none."""
+    values = windows(97, 1, C)[:, 0] * 10
+    values[[20, 21, 22, 40], 0] = values[[20, 21, 22, 50], 1] = np.nan
+    dataset = cut(values, L, 3, n_targets=2)
+    model = make(normalization="global").fit_windows(dataset)
+    losses = model.loss_windows(dataset)
+    scale = model.network_.normalization.scale[:2].numpy()
+    errors = ((model.predict_windows(dataset) - dataset.arrays["target"]) / scale).reshape(len(dataset), -1) ** 2
+    empty = np.isnan(errors).all(1)
+    assert empty.sum() == 1
+    assert_array_equal(np.isnan(losses), empty)
+    assert_allclose(losses[~empty], np.nanmean(errors[~empty], 1), rtol=1e-4)
+
+
+def test_loss_of_each_window_needs_a_loss_of_each_target():
+    """A loss that has summed already cannot be told apart by window, and says so as training does."""
+
+    class Summed(torch.nn.Module):
+        def forward(self, prediction, target):
+            return ((prediction - target) ** 2).mean()
+
+    X = windows()
+    model = make(loss=Summed).fit(X, X[:, 2, 1])
+    with pytest.raises(ValueError, match="loss returned a single number"):
+        model.loss_windows(WindowDataset({"past": X, "target": X[:, 2:3, 1:2]}))
 
 
 # ---------------------------------------------------------------------------------------------------- early stopping
@@ -693,11 +1016,12 @@ def test_partial_fit_goes_on_from_fit(kind):
 
 
 @both
-def test_dropout_differs_from_call_to_call(kind):
-    """Each call of partial_fit draws its own dropout: with weights that stand still, losses differ."""
+@pytest.mark.parametrize("parameters", [dict(dropout=0.5), dict(attention_noise=0.5)], ids=["dropout", "noise"])
+def test_noise_differs_from_call_to_call(kind, parameters):
+    """Each call of partial_fit draws its own dropout or noise: with weights that stand still, losses differ."""
     X = windows(1)
     y = target_of(kind, X)
-    model = make(kind, dropout=0.5, hidden_size=31, lr=1e-30, optimizer="sgd")
+    model = make(kind, hidden_size=31, lr=1e-30, optimizer="sgd", **parameters)
     if kind is AttentionLSTMClassifier:
         model.partial_fit(X, y, classes=["up", "down"])
     for _ in range(5):
@@ -722,8 +1046,8 @@ def test_copies_go_their_own_way(kind):
 
 @both
 def test_same_seed_same_bits(kind):
-    """The same random_state gives the same bits, another gives others, with dropout and shuffling."""
-    one, same, other = (fitted(kind, **DROPOUT, random_state=seed) for seed in (3, 3, 4))
+    """The same random_state gives the same bits, another gives others, with dropout, noise and shuffling."""
+    one, same, other = (fitted(kind, **NOISY, random_state=seed) for seed in (3, 3, 4))
     assert torch.equal(bits(one), bits(same))
     assert_array_equal(output(one), output(same))
     assert not torch.equal(bits(one), bits(other))
@@ -746,7 +1070,7 @@ def test_global_random_states_are_neither_read_nor_changed(kind):
         torch.manual_seed(seed)
         np.random.seed(seed)  # noqa: NPY002
         before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-        model = fitted(kind, **DROPOUT)
+        model = fitted(kind, **NOISY)
         X = windows()
         model.partial_fit(X, target_of(kind, X))
         outputs.append(output(pickle.loads(pickle.dumps(clone(model).fit(X, target_of(kind, X))))))
@@ -760,9 +1084,9 @@ def test_torch_is_left_alone_without_a_seed(kind):
     """Without random_state fits differ, and still torch's global state is neither read nor changed."""
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    one = fitted(kind, random_state=None, **DROPOUT)
+    one = fitted(kind, random_state=None, **NOISY)
     torch.manual_seed(0)
-    other = fitted(kind, random_state=None, **DROPOUT)
+    other = fitted(kind, random_state=None, **NOISY)
     assert torch.equal(torch.get_rng_state(), before)
     assert not torch.equal(bits(one), bits(other))
 
@@ -779,7 +1103,7 @@ def test_same_bits_in_threads(kind):
             barrier.wait(60)
 
     def fit(seed, callbacks):
-        return bits(make(kind, random_state=seed, callbacks=callbacks, **DROPOUT).fit(X, y))
+        return bits(make(kind, random_state=seed, callbacks=callbacks, **NOISY).fit(X, y))
 
     jobs = (joblib.delayed(fit)(seed, [Lockstep()]) for seed in range(4))
     together = joblib.Parallel(n_jobs=4, backend="threading")(jobs)
@@ -791,7 +1115,7 @@ def test_same_bits_in_processes():
     """Fits in a process of loky's give what they give here; what comes back predicts as before."""
     X = windows()
     y = target_of(AttentionLSTMRegressor, X)
-    models = [make(random_state=seed, **DROPOUT) for seed in range(2)]
+    models = [make(random_state=seed, **NOISY) for seed in range(2)]
     with joblib.externals.loky.ProcessPoolExecutor(max_workers=1) as pool:
         there = [pool.submit(model.fit, X, y).result() for model in models]
     for model, back in zip(models, there, strict=True):
@@ -872,7 +1196,7 @@ def walk(value):
 
 
 @both
-@pytest.mark.parametrize("parameters", [{}, {**STOPPING, **DROPOUT, "lr_schedule": "plateau", "max_time": 99}])
+@pytest.mark.parametrize("parameters", [{}, {**STOPPING, **NOISY, "lr_schedule": "plateau", "max_time": 99}])
 def test_state_is_plain(kind, parameters):
     """The state of a fitted estimator is arrays, numbers and strings: nothing of torch, skorch or scikit-learn."""
     state = fitted(kind, **parameters).__getstate__()
@@ -937,6 +1261,34 @@ def test_training_windows_are_never_materialised(kind_of_series):
     finally:
         tracemalloc.stop()
     assert peak < n * length * C * 4 / 4
+
+
+MANY = [
+    (dict(attention_position="both", channel_attention="additive"), ["input", "state", "channel", "joint"]),
+    (DUAL, ["state", "channel", "joint"]),
+]
+
+
+@pytest.mark.parametrize(("parameters", "kind"), [(one, kind) for one, kinds in MANY for kind in kinds])
+@pytest.mark.parametrize("per_head", [False, True])
+def test_weights_of_many_windows_hold_no_more_than_themselves(parameters, kind, per_head):
+    """While ten batches are read, no weights of the network's stay alive but those that are returned."""
+    X = windows(1280, length=31)
+    model = make(max_epochs=1, **parameters).fit(X[:N], X[:N, 7, 0])
+    seen, alive = [], []
+
+    def count(network, args, returned):
+        alive.append(sum(size for size, storage in seen if storage() is not None))
+        for weights in (returned.channel, returned.input, returned.state):
+            if weights is not None:
+                storage = weights.untyped_storage()
+                seen.append((storage.nbytes(), weakref.ref(storage)))
+
+    model.network_.register_forward_hook(count)
+    result = model.attend_windows(WindowDataset({"past": X}), kind, per_head)
+    assert len(alive) == 10
+    one_batch = sum(size for size, _ in seen) / 10
+    assert alive[-1] <= result.nbytes + one_batch
 
 
 # ---------------------------------------------------------------------------------------------------- threads, devices

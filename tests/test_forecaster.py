@@ -12,6 +12,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sktime.base import load
+from sktime.datatypes import convert_to
 from sktime.forecasting.base import ForecastingHorizon
 from sktime.forecasting.naive import NaiveForecaster
 
@@ -29,9 +30,9 @@ def small(**params):
     return AttentionLSTMRegressor(**(tiny | params))
 
 
-def forecaster(window_length=5, random_state=0, **params):
+def forecaster(window_length=5, random_state=0, regressor=None, **params):
     """A forecaster that fits in a blink."""
-    return AttentionLSTMForecaster(small(), window_length=window_length, random_state=random_state, **params)
+    return AttentionLSTMForecaster(regressor or small(), window_length, random_state=random_state, **params)
 
 
 def values(n=N, seed=0):
@@ -769,3 +770,367 @@ def test_learns_from_exogenous_data():
     blind = model.clone().fit(y[:-10], fh=range(1, 11)).predict()
     y_pred = model.fit(y[:-10], X=X[:-10], fh=range(1, 11)).predict(X=X[-10:])
     assert abs(y_pred - y[-10:]).mean() < 0.2 * abs(blind - y[-10:]).mean()
+
+
+# --------------------------------------------------------------------------------------------------- attention
+
+EVERYWHERE = {"attention_position": "both", "channel_attention": "general"}
+
+
+def attentive(window_length=5, **params):
+    """A forecaster with attention on inputs, states and channels, whose weights differ to the eye."""
+    return forecaster(window_length, regressor=small(lr=0.05, max_epochs=5, **EVERYWHERE | params))
+
+
+def many(n=N):
+    """Three columns, as a frame in days."""
+    return pd.DataFrame(values(3 * n).reshape(n, 3), series(n).index, columns=["z", "a", "m"])
+
+
+def shops(n=N):
+    """Drivers for the two shops of `panel`, each on the days of its own."""
+    return pd.DataFrame({"sun": values(len(panel()), seed=5)}, panel().index)
+
+
+@pytest.fixture(scope="module")
+def looking():
+    """A forecaster of three columns, four steps ahead, with attention everywhere."""
+    return attentive(num_heads=2).fit(many(), fh=[1, 4])
+
+
+@pytest.mark.parametrize(
+    ("kind", "n_rows", "n_columns"), [("temporal", 1, 5), ("input", 1, 5), ("state", 4, 5), ("channel", 1, 3)]
+)
+def test_weights_of_a_series(looking, kind, n_rows, n_columns):
+    """A row per date that is asked for by a query of its own, a column per day of the window, or per channel."""
+    weights = looking.attention_weights(kind=kind)
+    ahead = pd.date_range("2021-04-11", periods=n_rows, name="day")
+    pd.testing.assert_index_equal(weights.index, ahead, exact="equiv", check_names=True)
+    if kind == "channel":
+        assert (weights.columns.tolist(), weights.columns.name) == (["z", "a", "m"], "channel")
+    else:
+        pd.testing.assert_index_equal(weights.columns, many().index[-5:], exact="equiv")
+    assert weights.shape == (n_rows, n_columns)
+    assert_allclose(weights.sum(axis=1), 1, rtol=1e-5)
+    past = many().to_numpy(dtype=np.float32)[None, -5:]
+    by_hand = looking.regressor_.attend_windows(WindowDataset({"past": past}), kind)[0]
+    assert_array_equal(weights, by_hand)
+
+
+def test_joint_weights_of_a_series(looking):
+    """Columns are pairs of a day and a channel, with the product of their weights, in the order of the days."""
+    weights = looking.attention_weights(kind="joint", per_head=True)
+    assert weights.columns.names == ["day", "channel"]
+    assert weights.columns.tolist() == [(day, name) for day in many().index[-5:] for name in many().columns]
+    for head in (0, 1):
+        time, channel, joint = (
+            looking.attention_weights(kind=kind, per_head=True).loc[head].iloc[0]
+            for kind in ("temporal", "channel", "joint")
+        )
+        assert_allclose(joint, np.outer(time, channel).ravel(), rtol=1e-5)
+    assert_allclose(looking.attention_weights(kind="joint"), weights.groupby(level="day").mean(), rtol=1e-5)
+
+
+def test_weights_per_head_and_per_horizon(looking):
+    """Heads have rows of their own whose mean is shown without them; so have steps ahead, the mean on the first."""
+    dates = pd.date_range("2021-04-11", periods=4, name="day")
+    heads = looking.attention_weights(kind="state", per_head=True)
+    assert heads.index.names == ["head", "day"]
+    assert heads.index.tolist() == [(head, day) for head in (0, 1) for day in dates]
+    shown = looking.attention_weights(kind="state")
+    assert_allclose(shown, (heads.loc[0] + heads.loc[1]) / 2, rtol=1e-5)
+    assert (heads.loc[0] != heads.loc[1]).any(axis=None)
+    one = looking.attention_weights(kind="state", per_horizon=False)
+    assert one.index.tolist() == [dates[0]]
+    assert_allclose(one.iloc[0], shown.mean(), rtol=1e-5)
+    both = looking.attention_weights(kind="state", per_head=True, per_horizon=False)
+    assert both.index.tolist() == [(0, dates[0]), (1, dates[0])]
+    assert_allclose(both, heads.groupby(level="head").mean(), rtol=1e-5)
+    assert (shown.std() > 1e-6).all()  # the steps ahead do differ
+
+
+@pytest.mark.parametrize("kind", ["temporal", "channel", "joint", "input", "state"])
+def test_weights_change_with_the_series(looking, kind):
+    """Another past has other weights."""
+    one, other = (looking.attention_weights(many()[:end], kind=kind).to_numpy() for end in (20, 30))
+    assert (abs(one - other) > 1e-5).any()
+
+
+ORIGINS = {
+    "series": (lambda: series(N + AFTER), None),
+    "columns": (lambda: many(N + AFTER), None),
+    "drivers": (lambda: series(N + AFTER), lambda: drivers(N + AFTER)),
+    "no frequency": (lambda: pd.Series(values(), TRADING_DAYS), None),
+    "positions": (lambda: pd.Series(values()), None),
+    "months": (lambda: pd.Series(values(), pd.period_range("2015-01", periods=N, freq="M")), None),
+}
+
+
+@pytest.mark.parametrize(("y", "X"), ORIGINS.values(), ids=ORIGINS)
+@pytest.mark.parametrize("kind", ["state", "joint"])
+@pytest.mark.parametrize("first", [0, -9])
+def test_weights_at_another_origin(y, X, kind, first):
+    """Handed a series, or the end of it, weights are those after an update to there; the forecaster stays put."""
+    y, X = y(), None if X is None else X()
+    start = len(y) - AFTER
+    model = attentive().fit(y[:start], X=None if X is None else X[:start], fh=[1, 2])
+    before = model.attention_weights(kind=kind)
+    handed = model.attention_weights(y[first:], None if X is None else X[first:], kind=kind)
+    moved = deepcopy(model).update(y[start:], X=None if X is None else X[start:], update_params=False)
+    pd.testing.assert_frame_equal(handed, moved.attention_weights(kind=kind), check_freq=False)
+    pd.testing.assert_frame_equal(model.attention_weights(kind=kind), before)
+    assert (abs(handed.to_numpy() - before.to_numpy()) > 1e-5).any()
+
+
+@pytest.mark.parametrize("end", ["2024-07-02", "2024-07-05"])  # Tuesday, Friday
+def test_weights_of_a_few_trading_days(end):
+    """The calendar is that of the series of fit, also where the series handed in is too short to show it."""
+    y = pd.Series(values(), TRADING_DAYS)
+    model = attentive().fit(y, fh=[1, 2])
+    days = pd.DatetimeIndex(pd.bdate_range(end=end, periods=5).to_numpy())  # without a frequency
+    weights = model.attention_weights(pd.Series(values(5), days), kind="state")
+    assert_array_equal(weights.index, pd.bdate_range(pd.Timestamp(end) + pd.Timedelta(days=1), periods=2))
+
+
+def test_weights_after_an_update():
+    """What the forecast looks at moves on with it, and is that of the window it is made from."""
+    y = series(N + AFTER)
+    model = attentive().fit(y[:N], fh=[1]).update(y[N:], update_params=False)
+    weights = model.attention_weights()
+    assert_array_equal(weights.columns, y.index[-5:])
+    assert_array_equal(weights.index, model.predict().index)
+
+
+def test_weights_of_a_series_shorter_than_the_window():
+    """The steps that there are not have no weight, and the columns are lags."""
+    model = attentive(window_length=7).fit(series(), fh=[1])
+    weights = model.attention_weights(series(3), kind="state")
+    assert weights.columns.tolist() == [-6, -5, -4, -3, -2, -1, 0]
+    assert weights.columns.name == "lag"
+    assert (weights.iloc[0, :4] == 0).all()
+    assert_allclose(weights.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_weights_of_missing_values(looking):
+    """What is missing has exactly no weight."""
+    y = many()
+    y.iloc[-2] = y.iloc[-4, 1] = np.nan
+    weights = looking.attention_weights(y, kind="joint")
+    assert_array_equal(weights.to_numpy().reshape(5, 3) == 0, y[-5:].isna())
+    assert_allclose(weights.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_weights_of_a_panel():
+    """Each series has rows of its own, whose columns are lags, for their days differ."""
+    model = attentive(num_heads=2).fit(panel(), fh=[1, 2])
+    weights = model.attention_weights(kind="state")
+    assert weights.index.names == ["shop", "day"]
+    expected = [("north", "2021-04-11"), ("north", "2021-04-12"), ("south", "2021-05-02"), ("south", "2021-05-03")]
+    assert [(shop, str(day.date())) for shop, day in weights.index] == expected
+    assert weights.columns.tolist() == [-4, -3, -2, -1, 0]
+    heads = model.attention_weights(kind="state", per_head=True)
+    assert heads.index.names == ["shop", "head", "day"]
+    assert_allclose(heads.groupby(level=["shop", "day"]).mean(), weights, rtol=1e-5)
+    joint = model.attention_weights(kind="joint")
+    assert joint.columns.names == ["lag", "channel"]
+    assert joint.columns.tolist() == [(lag, name) for lag in range(-4, 1) for name in ("in", "out")]
+
+
+def test_weights_of_a_hierarchy():
+    """All levels come back."""
+    weights = attentive().fit(hierarchy(), fh=[2]).attention_weights()
+    assert weights.index.names == ["region", "shop", "day"]
+    assert [place[:2] for place in weights.index] == [("east", "north"), ("east", "south"), ("west", "south")]
+
+
+def test_weights_of_a_panel_are_those_of_its_series():
+    """A series of a panel, handed in alone or as a panel of one, is looked at as within the panel."""
+    y = panel()
+    model = attentive().fit(y, fh=[1, 2])
+    among = model.attention_weights(y, kind="state")
+    pd.testing.assert_frame_equal(model.attention_weights(kind="state"), among)
+    alone = model.attention_weights(y.loc["south"], kind="state")
+    assert_array_equal(alone.columns, y.loc["south"].index[-5:])
+    assert_allclose(alone, among.loc["south"], rtol=1e-5)
+    one = model.attention_weights(y.loc[["south"]], kind="state")
+    pd.testing.assert_frame_equal(one, among.loc[["south"]])
+
+
+def test_weights_of_a_panel_with_drivers():
+    """Drivers are channels beside those that are forecast, for each series its own."""
+    y, X = panel(), shops()
+    model = attentive().fit(y, X=X, fh=[1])
+    weights = model.attention_weights(kind="channel")
+    assert weights.columns.tolist() == ["in", "out", "sun"]
+    pd.testing.assert_frame_equal(model.attention_weights(y, X, kind="channel"), weights)
+    other = X.copy()
+    other.loc["south", "sun"] = X.loc["north", "sun"].to_numpy()[: len(X.loc["south"])]
+    changed = model.attention_weights(y, other, kind="channel")
+    assert_array_equal(changed.loc["north"], weights.loc["north"])
+    assert (abs(changed.loc["south"] - weights.loc["south"]) > 1e-5).any(axis=None)
+
+
+def test_weights_of_a_series_with_drivers():
+    """Drivers may come in another order and reach beyond the series; a name that both have is told apart."""
+    y, X = series(), drivers()
+    model = attentive().fit(y, X=X[:N], fh=[1])
+    weights = model.attention_weights(kind="channel")
+    assert weights.columns.tolist() == ["level", "sun", "wind"]
+    pd.testing.assert_frame_equal(model.attention_weights(y, X[["wind", "sun"]], kind="channel"), weights)
+    twins = attentive().fit(y.rename("sun"), X=X[:N], fh=[1]).attention_weights(kind="channel")
+    assert twins.columns.tolist() == ["sun", "sun_X", "wind"]
+
+
+def test_state_weights_are_those_of_the_forecast():
+    """The weights shown are those that the network forecasts with, whatever is known of the steps ahead."""
+    model = attentive(attention_position="state").fit(series(), X=drivers()[:N], fh=[1, 2])
+    used = []
+    model.regressor_.network_.register_forward_hook(lambda network, args, output: used.append(output.state))
+    model.predict(X=10 * drivers())
+    assert_allclose(model.attention_weights(kind="state"), used[0].mean(1)[0], rtol=1e-4)
+
+
+def test_other_series_than_those_of_fit(with_drivers):
+    """What differs from the series of fit is named: columns of y, X itself, its columns and its rows."""
+    y, X = series(), drivers()
+    for what in (with_drivers.attention_weights, with_drivers.windows):
+        for args, message in (
+            ((y.rename("depth"), X), r"y has columns \['depth'\] but fit was given \['level'\]\. Pass the same"),
+            ((y,), r"X is None in this call but fit was given 2 exogenous columns\. Pass X for the steps"),
+            ((y, X[["sun"]]), r"X lacks column 'wind' in this call"),
+            ((y, X[: N - 2]), r"X lacks row 2021-04-09 00:00:00 in this call, and 1 more that are needed\. Pass X"),
+            ((y, X[:N] * np.inf), r"Input X contains infinity in this call\. Mark missing values as NaN"),
+            ((y * np.nan, X), r"Input y contains NaN only: none of its 41 values was observed\."),
+            ((y.replace(y.iloc[3], np.inf), X), "Input y contains infinity"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                what(*args)
+
+
+@pytest.mark.parametrize(
+    ("params", "kind", "message"),
+    [
+        (
+            dict(attention=None, channel_attention="dot"),
+            "temporal",
+            "without temporal attention.*Fit with other",
+        ),
+        (dict(attention_position="input"), "state", "without state attention"),
+        (dict(channel_attention=None), "channel", "without channel attention.*Fit with other channel_attention"),
+        (dict(), "abracadabra", "kind='abracadabra' is unknown"),
+    ],
+)
+def test_weights_that_there_are_not(params, kind, message):
+    """The error is that of the regressor, which was fitted."""
+    with pytest.raises(ValueError, match=message):
+        attentive(**params).fit(series(), fh=[1]).attention_weights(kind=kind)
+
+
+# ------------------------------------------------------------------------------------------------------ windows
+
+
+@pytest.mark.parametrize(
+    ("y", "X"),
+    [(series, None), (many, None), (panel, None), (hierarchy, None), (series, drivers), (panel, shops)],
+    ids=["series", "columns", "panel", "hierarchy", "drivers", "panel with drivers"],
+)
+def test_windows_are_those_of_the_training(y, X, monkeypatch):
+    """Of the series of fit they are what the network was trained on, array by array."""
+    calls = record(monkeypatch, "fit_windows")
+    y, X = y(), None if X is None else X()
+    model = forecaster().fit(y, X=X if X is None or len(X) == len(y) else X[:N], fh=[1, 2, 3])
+    (trained,), windows = calls, model.windows(y, X)
+    assert windows.arrays.keys() == trained.arrays.keys()
+    for name, array in trained.arrays.items():
+        assert_array_equal(windows.arrays[name], array)
+    assert_array_equal(windows.index, trained.index)
+    assert (windows.gap, windows.autoregressive) == (trained.gap, True)
+    assert len(model.regressor_.attend_windows(windows)) == len(model.regressor_.loss_windows(windows)) == len(windows)
+
+
+def test_windows_of_another_series():
+    """A window for every step that has a past and a future, also of a series in another of sktime's formats."""
+    model = forecaster().fit(panel(), fh=[1, 2])
+    y = panel(lengths=(11, 13))
+    assert len(model.windows(y)) == (11 - 6) + (13 - 6)
+    nested = convert_to(y, "df-list")
+    assert len(model.windows(nested)) == (11 - 6) + (13 - 6)
+    with pytest.raises(ValueError, match=r"y has 6 rows but window_length \+ horizon = 5 \+ 2 = 7 are needed"):
+        model.windows(y.loc["north"][:6])
+
+
+# ------------------------------------------------------------------------------------------------- dual stage
+
+
+def dual(**params):
+    """A forecaster by the network of Qin et al. (2017)."""
+    return forecaster(regressor=small(encoder="dual_stage", lr=0.05, max_epochs=5, **params))
+
+
+def test_dual_stage_weighs_drivers():
+    """Weights over channels, and the cells of both, are those of the drivers; the series looked at has none."""
+    model = dual().fit(series(), X=drivers()[:N], fh=[1, 2])
+    assert model.attention_weights(kind="channel").columns.tolist() == ["sun", "wind"]
+    joint = model.attention_weights(kind="joint")
+    assert joint.columns.tolist() == [(day, name) for day in series().index[-5:] for name in ("sun", "wind")]
+    time = model.attention_weights()
+    assert_allclose(joint.T.groupby(level="day").sum().T, time, rtol=1e-4)
+    for weights in (joint, time, model.attention_weights(kind="channel")):
+        assert weights.shape[0] == 1
+        assert_allclose(weights.sum(axis=1), 1, rtol=1e-5)
+    assert np.isfinite(model.predict(fh=range(1, 6), X=drivers())).all()  # beyond the horizon too
+
+
+def test_dual_stage_without_drivers():
+    """Where there are none, the series that are forecast are weighed."""
+    model = dual().fit(many(), fh=[1, 2])
+    assert model.attention_weights(kind="channel").columns.tolist() == ["z", "a", "m"]
+    assert dual().fit(series(), fh=[1]).attention_weights(kind="channel").to_numpy() == [[1.0]]
+    assert model.predict().shape == (2, 3)
+
+
+def test_dual_stage_of_a_panel():
+    """A panel with drivers shares the two stages."""
+    model = dual().fit(panel(), X=shops(), fh=[1])
+    weights = model.attention_weights(panel(), shops(), kind="joint")
+    assert weights.columns.tolist() == [(lag, "sun") for lag in range(-4, 1)]
+    assert_allclose(weights.groupby(level="shop").sum().sum(axis=1), 1, rtol=1e-5)
+
+
+def test_dual_stage_asks_by_its_own_history():
+    """The first own value of a window, which the decoder alone reads, moves where it looks, not what drivers weigh."""
+    model = dual().fit(series(), X=drivers()[:N], fh=[1])
+    y = series()
+    y.iloc[-5] += 10
+    one, other = (
+        [model.attention_weights(past, drivers(), kind=kind).to_numpy() for kind in ("state", "channel")]
+        for past in (series(), y)
+    )
+    assert (abs(one[0] - other[0]) > 1e-6).any()
+    assert_array_equal(one[1], other[1])
+
+
+def test_dual_stage_is_a_forecaster():
+    """It is updated, copied and seeded like every other network."""
+    y, X = series(N + AFTER), drivers(N + AFTER + 2)
+    model = dual(attention_noise=0.5).fit(y[:N], X=X[:N], fh=[1, 2])
+    copy = pickle.loads(pickle.dumps(model))
+    again = model.clone().fit(y[:N], X=X[:N], fh=[1, 2])
+    for other in (copy, again):
+        assert_array_equal(other.predict(X=X), model.predict(X=X))
+        pd.testing.assert_frame_equal(other.attention_weights(kind="joint"), model.attention_weights(kind="joint"))
+    before = weights(model)
+    model.update(y[N:], X=X[N : N + AFTER], update_params=True)
+    assert not np.allclose(weights(model), before)
+    assert model.predict(X=X).index[0] == X.index[N + AFTER]
+
+
+def test_dual_stage_learns_from_drivers():
+    """A series that follows one driver two days later is forecast from its drivers, without a linear model."""
+    X = drivers(300)
+    y = X["wind"].shift(2).fillna(0).rename("power")
+    regressor = small(encoder="dual_stage", hidden_size=16, linear_skip=False, lr=0.02, max_epochs=20)
+    model = forecaster(regressor=regressor).fit(y, X=X, fh=[1, 2])
+    windows = model.windows(y, X)
+    forecasts, truth = model.regressor_.predict_windows(windows), windows.arrays["target"]
+    assert np.corrcoef(forecasts.ravel(), truth.ravel())[0, 1] > 0.8

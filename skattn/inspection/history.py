@@ -50,7 +50,7 @@ class HistoryDisplay:
         display : HistoryDisplay
             Not drawn yet.
         """
-        return cls(getattr(estimator, "regressor_", estimator).history_)
+        return cls(getattr(estimator, "regressor_", getattr(estimator, "classifier_", estimator)).history_)
 
     def plot(self, ax=None):
         """Draw the losses.

@@ -74,7 +74,7 @@ def attention_report(
     >>> from skattn.inspection import attention_report
     >>> X = np.random.default_rng(0).normal(size=(600, 11))
     >>> y = abs(X[:, 7])
-    >>> model = AttentionLSTMRegressor(linear_skip=False, attention_noise=2, random_state=0).fit(X[:500], y[:500])
+    >>> model = AttentionLSTMRegressor(linear_skip=False, attention_noise=0.7, random_state=0).fit(X[:500], y[:500])
     >>> report = attention_report(model, X[500:], y[500:], random_state=0)
     >>> report.explains, bool(report.damage["attention"] > 3 * report.damage["random"])
     (True, True)
@@ -131,7 +131,7 @@ class AttentionReport:
     >>> from skattn import AttentionLSTMRegressor
     >>> from skattn.inspection import attention_report
     >>> X = np.random.default_rng(0).normal(size=(600, 11))
-    >>> model = AttentionLSTMRegressor(linear_skip=False, attention_noise=2, random_state=0).fit(X, X[:, 7])
+    >>> model = AttentionLSTMRegressor(linear_skip=False, attention_noise=0.7, random_state=0).fit(X, X[:, 7])
     >>> sorted(attention_report(model, X, X[:, 7], random_state=0).damage.index)
     ['attention', 'occlusion', 'random', 'swapped']
     """
@@ -206,14 +206,11 @@ class AttentionReport:
         )
         if self.explains:
             return f"Attention explains these forecasts: {found}."
-        way_out = "Read them with skattn.inspection.occlusion instead"
+        change = "attention_noise=0.7"
         if self._linear_skip:
-            way_out += (
-                ", or fit with linear_skip=False, which reads the window past the attention, and attention_noise=2"
-            )
-        else:
-            way_out += ", or fit with attention_noise=2"
-        return f"Attention does not explain these forecasts: {found}. {way_out}."
+            change = f"linear_skip=False, since the skip reads the window past the attention, and {change}"
+        way_out = f"Read them with skattn.inspection.occlusion instead, or fit with {change}."
+        return f"Attention does not explain these forecasts: {found}. {way_out}"
 
     def plot(self, ax=None):
         """Draw the loss as parts are hidden, in each order.

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from skattn.nn.activation import ACTIVATIONS
 from skattn.nn.attention import ATTENTIONS, Attention, gain
 
 B, Q, L, WIDTH, DIM = 2, 3, 5, 7, 11
@@ -22,11 +23,13 @@ def assign(**values):
     return {name.replace("__", "."): tensor(value) for name, value in values.items()}
 
 
-def make(name, num_heads=1, seed=0):
+def make(name, num_heads=1, seed=0, activation="softmax", noise=0.0):
     """Make an attention in float64 whose query and memory are equally wide."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return ATTENTIONS[name](WIDTH * num_heads, WIDTH * num_heads, DIM * num_heads, num_heads).double()
+        attention = ATTENTIONS[name](WIDTH * num_heads, WIDTH * num_heads, DIM * num_heads, num_heads)
+    attention.configure(ACTIVATIONS[activation], noise).noise.generator = torch.Generator().manual_seed(seed)
+    return attention.double()
 
 
 def inputs(num_heads=1, seed=1):
@@ -38,6 +41,7 @@ def inputs(num_heads=1, seed=1):
 
 
 every_attention = pytest.mark.parametrize("name", ATTENTIONS)
+every_activation = pytest.mark.parametrize("activation", ACTIVATIONS)
 one_and_two_heads = pytest.mark.parametrize("num_heads", [1, 2])
 
 
@@ -152,6 +156,25 @@ def test_weigh_by_hand_with_two_heads():
     assert_close(weighed, tensor([[[3 * 2 / 7, 0.0], [0.0, 3 * 3 / 5], [3 * 8 / 7, 0.0]]]))
 
 
+def test_sparse_attention_by_hand():
+    """Scores of (0.5, 0, -1) are weights of (3/4, 1/4, 0) under sparsemax."""
+    attention = ATTENTIONS["dot"](1, 1).configure(ACTIVATIONS["sparsemax"])
+    context, weights = attention(tensor([[[1.0]]]), tensor([[[0.5], [0.0], [-1.0]]]))
+    assert_close(weights, tensor([[[[0.75, 0.25, 0.0]]]]))
+    assert_close(context, tensor([[[0.375]]]))
+
+
+def test_noise_by_hand():
+    """Half the root mean square of the memory, 5, times numbers drawn for each step; even weights are gains of one."""
+    attention = ATTENTIONS["dot"](2, 2).configure(ACTIVATIONS["softmax"], 0.5)
+    attention.noise.generator = torch.Generator().manual_seed(0)
+    memory = tensor([[[7.0, 1.0], [5.0, -5.0]]])  # squares 49, 1, 25, 25
+    drawn = torch.empty(1, 1, 2, 2).double().normal_(generator=torch.Generator().manual_seed(0))[:, 0]
+    weighed, weights = attention.weigh(tensor([[[0.0, 0.0]]]), memory)
+    assert_close(weights, tensor([[[[0.5, 0.5]]]]))
+    assert_close(weighed, memory + 0.5 * 5 * drawn)
+
+
 # ---------------------------------------------------------------------------------------------------- contract
 
 
@@ -176,13 +199,15 @@ def test_query_and_memory_may_differ_in_width(name):
 
 @every_attention
 @one_and_two_heads
-def test_rows_sum_to_one_and_masked_steps_are_zero(name, num_heads):
-    """Weights are positive where the mask is, exactly zero elsewhere, and sum to one in each row."""
+@every_activation
+def test_rows_sum_to_one_and_masked_steps_are_zero(name, num_heads, activation):
+    """Weights are positive, or may be zero if sparse, where the mask is, exactly zero elsewhere, and sum to one."""
     query, memory, mask = inputs(num_heads)
-    weights = make(name, num_heads).weights(query, memory, mask)
+    weights = make(name, num_heads, activation=activation).weights(query, memory, mask)
     where = mask[:, None, None].expand_as(weights)
     assert (weights[~where] == 0).all()
-    assert (weights[where] > 0).all()
+    assert (weights >= 0).all()
+    assert (weights[where] > 0).all() or activation in ("sparsemax", "entmax15")
     assert_close(weights.sum(-1), torch.ones_like(weights[..., 0]))
 
 
@@ -250,13 +275,14 @@ def test_queries_and_windows_are_independent(name, num_heads):
 
 @every_attention
 @one_and_two_heads
-def test_nothing_observed(name, num_heads):
+@every_activation
+def test_nothing_observed(name, num_heads, activation):
     """A window without any step has weights of zero, a finite context and finite gradients."""
     query, memory, mask = inputs(num_heads)
     mask = torch.stack([mask[0], torch.zeros_like(mask[0])])
     query.requires_grad_()
     memory.requires_grad_()
-    attention = make(name, num_heads)
+    attention = make(name, num_heads, activation=activation)
     for context, weights in (attention(query, memory, mask), attention.weigh(query[:, :1], memory, mask)):
         assert (weights[1] == 0).all()
         assert (weights[0].sum(-1) > 0.99).all()
@@ -288,12 +314,71 @@ def test_equal_weights_change_nothing():
 
 
 @every_attention
-def test_gradient(name):
-    """Analytical gradients equal numerical ones, with a mask and two heads."""
+def test_parts_of_forward(name):
+    """Keys and values of a memory that is asked more than once are worked out once, and answer as forward does."""
     query, memory, mask = inputs(2)
     attention = make(name, 2)
+    keys, values = attention.keys(memory), attention.values(memory)
+    assert values.shape == (B, 2, L, WIDTH)
+    for one in query.split(1, 1):
+        weights = attention.attend(one, keys, mask)
+        assert_close((attention.read(weights, values), weights), attention(one, memory, mask))
+
+
+@every_attention
+@every_activation
+def test_gradient(name, activation):
+    """Analytical gradients equal numerical ones, with a mask and two heads."""
+    query, memory, mask = inputs(2)
+    attention = make(name, 2, activation=activation)
     query, memory = query[:, :1].requires_grad_(), memory.requires_grad_()
     assert torch.autograd.gradcheck(lambda q, m: attention(q, m, mask), (query, memory))
+
+
+# ---------------------------------------------------------------------------------------------------- configured
+
+
+def test_configure_returns_the_attention():
+    """It is changed in place, and handed back."""
+    attention = ATTENTIONS["dot"](WIDTH, WIDTH)
+    assert attention.configure(ACTIVATIONS["sparsemax"], 0.5) is attention
+    assert isinstance(attention.activation, ACTIVATIONS["sparsemax"])
+    assert attention.noise.amount == 0.5
+
+
+@every_attention
+def test_each_attention_has_an_activation_of_its_own(name):
+    """A temperature is a parameter of the attention that it belongs to, and gets a gradient there."""
+    one, other = (make(name, activation="temperature") for _ in range(2))
+    query, memory, mask = inputs()
+    (one.weights(query, memory, mask) ** 2).sum().backward()
+    assert one.activation.log_temperature.grad.abs() > 1e-6
+    assert other.activation.log_temperature.grad is None
+
+
+@every_attention
+def test_noise_is_on_what_is_weighed_in_training(name):
+    """Neither weights nor sums over the memory are noisy, nor is anything after training; each call draws anew."""
+    query, memory, mask = inputs(2)
+    query = query[:, :1]
+    noisy, silent = make(name, 2, noise=0.5), make(name, 2)
+    expected, weights = silent.weigh(query, memory, mask)
+    one, other = noisy.weigh(query, memory, mask), noisy.weigh(query, memory, mask)
+    assert_close((one[1], other[1]), (weights, weights))
+    assert (one[0] != expected).all()
+    assert (one[0] != other[0]).all()
+    assert_close(noisy(query, memory, mask), silent(query, memory, mask))
+    assert_close(noisy.eval().weigh(query, memory, mask), (expected, weights))
+
+
+@pytest.mark.parametrize("name", sorted(set(ATTENTIONS) - {"multihead"}))
+@one_and_two_heads
+def test_size_of_the_noise(name, num_heads):
+    """It is a share of the memory's root mean square, whatever the weights are and whatever the memory's units."""
+    memory = 1000 * torch.randn(97, L, WIDTH * num_heads, generator=torch.Generator().manual_seed(1)).double()
+    noisy, silent = (make(name, num_heads, noise=noise) for noise in (0.5, 0.0))
+    added = noisy.weigh(memory[:, :1], memory)[0] - silent.weigh(memory[:, :1], memory)[0]
+    assert_close(added.std(), 0.5 * memory.square().mean().sqrt(), rtol=0.05, atol=0)
 
 
 # ---------------------------------------------------------------------------------------------------- errors, newcomers

@@ -472,17 +472,49 @@ def test_initial_weights_come_from_the_generator():
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("attention", [AdditiveAttention, None])
-def test_dropout_is_on_the_forecast_alone(attention):
-    """In training, elements of z are zero or twice what they were; weights are as they were."""
-    module = make(attention, dropout=0.5)
-    module.dropout.generator = torch.Generator().manual_seed(0)
-    z, *weights = module(*windows())
-    expected, *same = module.eval()(*windows())
-    dropped = z == 0
-    assert 0 < dropped.sum() < z.numel()
-    assert_close(z, 2 * expected * ~dropped)
-    assert_close(weights, same)
+def test_noise_is_on_the_weighed_drivers():
+    """In training, each step's weighed drivers have noise: half of their root mean square over their number."""
+    module, silent = make(noise=0.5), make()
+    x, observed = windows(holes=True)
+    encoder, noise = module.encoder, torch.Generator().manual_seed(0)
+    encoder.attention.noise.generator = torch.Generator().manual_seed(0)
+    states, weights = encoder(x[..., OWN:], observed[..., OWN:])
+    h = s = torch.zeros(B, E).double()
+    keys = encoder.attention.keys(x[..., OWN:].transpose(1, 2))
+    for t in range(L):
+        now = x[:, t, OWN:]
+        alpha = encoder.attention.attend(torch.cat([h, s], -1)[:, None], keys, observed[:, t, OWN:])
+        drawn = torch.empty(B, K).double().normal_(generator=noise)
+        h, s = encoder.cell(alpha[:, 0, 0] * now + 0.5 * now.square().mean().sqrt() / K * drawn, (h, s))
+        assert_close((states[:, t], weights[:, :, t]), (h, alpha[:, :, 0]))
+    assert (module(x, observed).z != silent(x, observed).z)[:2].all()
+    for one, other in zip(module.eval()(x, observed), silent(x, observed), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_own_history_has_no_noise():
+    """Without a first stage nothing is weighed, and the second stage draws nothing."""
+    module = make(channel_attention=None, noise=0.5)
+    for one, other in zip(module(*windows()), make(channel_attention=None)(*windows()), strict=True):
+        assert one is other is None or torch.equal(one, other)
+    assert make(noise=0.5).decoder.attention.noise.amount == 0
+
+
+@pytest.mark.parametrize(
+    ("attention", "channel_attention", "kinds"),
+    [
+        (AdditiveAttention, AdditiveAttention, {"channel", "state"}),
+        (AdditiveAttention, None, {"state"}),
+        (None, AdditiveAttention, {"channel"}),
+        (None, None, set()),
+    ],
+)
+def test_kinds(attention, channel_attention, kinds):
+    """The module says which weights it gives."""
+    module = make(attention, channel_attention)
+    assert module.kinds == kinds
+    stages = module(*windows())
+    assert {kind for kind in ("channel", "state") if getattr(stages, kind) is not None} == kinds
 
 
 # ---------------------------------------------------------------------------------------------------- errors

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from skattn.nn import ATTENTIONS, ENCODERS, NORMALIZATIONS, Attention, AttentionLSTM
-from skattn.nn.random import DrawFrom, Dropout
+from skattn.nn import ACTIVATIONS, ATTENTIONS, ENCODERS, NORMALIZATIONS, Activation, Attention, AttentionLSTM
+from skattn.nn.random import DrawFrom, Noisy
 
 # windows, steps, channels, targets, steps ahead, channels known ahead; embedding, encoder and attention are wider
 B, L, C, M, H, K = 13, 5, 3, 2, 7, 11
@@ -22,6 +22,7 @@ TWO_HEADS = dict(embedding_dim=34, hidden_size=38, attention_dim=46, num_heads=2
 every_encoder = pytest.mark.parametrize("encoder", ENCODERS)
 every_attention = pytest.mark.parametrize("attention", [None, *ATTENTIONS])
 every_position = pytest.mark.parametrize("position", ["input", "state", "both"])
+every_activation = pytest.mark.parametrize("activation", ACTIVATIONS)
 every_normalization = pytest.mark.parametrize("normalization", NORMALIZATIONS)
 with_and_without_future = pytest.mark.parametrize("n_future", [0, K])
 autoregressive_or_not = pytest.mark.parametrize("autoregressive", [False, True])
@@ -32,7 +33,7 @@ def make(seed=0, **config):
     with DrawFrom(torch.Generator().manual_seed(seed)):
         network = AttentionLSTM(**{**SIZES, **WIDTHS, **config}).double()
     for module in network.modules():
-        if isinstance(module, Dropout):
+        if isinstance(module, Noisy):
             module.generator = torch.Generator().manual_seed(seed)
     return network
 
@@ -94,6 +95,22 @@ def test_diagram():
     assert_close(tuple(output), (params, loc_scale, observed, channel, input_, state))
 
 
+def test_diagram_of_dual_stage():
+    """With encoder="dual_stage" two stages read the normalised window, and stand for all between it and the head."""
+    network = stir(make(encoder="dual_stage", autoregressive=True, n_future=K, dropout=0.5, attention_noise=0.5)).eval()
+    past, future = (with_holes(one) for one in inputs(K).values())
+    normalised, loc_scale = network.normalization(past)
+    x, observed = normalised.nan_to_num(), ~torch.isnan(past)
+    z, channel, state = network.dual_stage(x, observed)
+    known = network.future_normalization(future)[0].nan_to_num()
+    params = network.head(z + network.future_embedding(known, ~torch.isnan(future))) + network.skip(x, known)
+    assert_close(tuple(network(past, future))[:4], (params, loc_scale, observed, channel))
+    assert network(past, future).input is None
+    assert_close(network(past, future).state, state[:, :, -1:])  # what the forecast is made of
+    assert not hasattr(network, "embedding")
+    assert not hasattr(network, "encoder")
+
+
 def test_plain_lstm_by_hand():
     """Without attention and skip, the last state of torch's LSTM on the embedding goes into each step's map."""
     network = make(attention=None, linear_skip=False, normalization="identity")
@@ -121,26 +138,48 @@ def test_skip_is_added():
 # ---------------------------------------------------------------------------------------------------- combinations
 
 
+def places(network, seen):
+    """What each kind of weights should be: whether it is there, its shape and where something was observed."""
+    config = network.config
+    n, length, channels = seen.shape
+    heads, horizon, attention = config["num_heads"], config["horizon"], config["attention"]
+    over_time, over_channels = seen.any(2)[:, None, None], seen.any(1)[:, None, None]  # (n, 1, 1, L), (n, 1, 1, C)
+    if config["encoder"] == "dual_stage":
+        own = config["n_targets"] if config["autoregressive"] else 0
+        return {
+            "channel": (
+                attention or config["channel_attention"],
+                (n, heads, length, channels - own),
+                seen[:, None, :, own:],
+            ),
+            "input": (False, None, None),
+            "state": (attention, (n, heads, 1, length), over_time),
+        }
+    position = None if attention is None else config["attention_position"]
+    return {
+        "channel": (config["channel_attention"], (n, heads, 1, channels), over_channels),
+        "input": (position in ("input", "both"), (n, heads, 1, length), over_time),
+        "state": (position in ("state", "both"), (n, heads, horizon, length), over_time),
+    }
+
+
 def check(network, window, target):
     """Check shapes, weights, loss and the gradient of every parameter."""
-    config = network.config
-    past, mask = window["past"], ~torch.isnan(window["past"])
-    n, length, channels = past.shape
-    heads, horizon, n_targets = config["num_heads"], config["horizon"], config["n_targets"]
+    seen = ~torch.isnan(window["past"])
     output = network(**window)
-    assert output.params.shape == (n, horizon, n_targets, 1)
-    position = None if config["attention"] is None else config["attention_position"]
-    for weights, there, shape, where in (
-        (output.channel, config["channel_attention"], (n, heads, 1, channels), mask.any(1)),
-        (output.input, position in ("input", "both"), (n, heads, 1, length), mask.any(2)),
-        (output.state, position in ("state", "both"), (n, heads, horizon, length), mask.any(2)),
-    ):
+    assert output.params.shape == (*target.shape, 1)
+    assert torch.equal(output.observed, seen)
+    expected = places(network, seen)
+    assert network.kinds == {kind for kind, (there, _, _) in expected.items() if there}
+    for kind, (there, shape, where) in expected.items():
+        weights = getattr(output, kind)
         if not there:
             assert weights is None
             continue
         assert weights.shape == shape
-        assert (weights[~where[:, None, None].expand_as(weights)] == 0).all()
-        assert_close(weights.sum(-1), where.any(-1)[:, None, None].expand(weights.shape[:-1]).double())
+        where = where.expand_as(weights)
+        assert (weights[~where] == 0).all()
+        assert_close(weights.sum(-1), where.any(-1).double())
     losses = network.loss(output, target)
     assert losses.shape == target.shape
     assert torch.isfinite(losses).all()
@@ -156,6 +195,10 @@ def cancels(network, name):
     if name.endswith("attention.key.bias"):
         return not hasattr(network.get_submodule(name.removesuffix(".key.bias")), "v")
     return name == "channel_attention.embedding.linear.bias" and not hasattr(network.channel_attention.attention, "v")
+
+
+MECHANISMS = [None, *sorted(set(ATTENTIONS) - {"dot"})]  # of a dual stage, whose queries are wider than its memory
+DUAL = dict(encoder="dual_stage", n_channels=29)
 
 
 @every_attention
@@ -194,6 +237,58 @@ def test_every_parameter_learns_in_every_layer(encoder, num_layers, dropout):
     check(network, {"past": draw(B, L, C)}, draw(B, H, M, seed=2))
 
 
+@pytest.mark.parametrize("attention", MECHANISMS)
+@pytest.mark.parametrize("channel_attention", MECHANISMS)
+@with_and_without_future
+@autoregressive_or_not
+def test_every_parameter_of_dual_stage_learns(attention, channel_attention, n_future, autoregressive):
+    """So do both stages, each alone and neither, with values missing and targets that are channels or not."""
+    network = make(
+        attention=attention,
+        channel_attention=channel_attention,
+        n_future=n_future,
+        autoregressive=autoregressive,
+        **DUAL,
+    )
+    window = {name: with_holes(values) for name, values in inputs(n_future, n_channels=29).items()}
+    check(stir(network), window, draw(B, H, M, seed=2))
+
+
+@pytest.mark.parametrize("config", [dict(attention_position="both", channel_attention="additive", **TWO_HEADS), DUAL])
+@every_activation
+def test_every_parameter_learns_with_every_activation(config, activation):
+    """So do all of them with every activation everywhere, a temperature included."""
+    network = stir(make(attention_activation=activation, **config))
+    check(network, {"past": with_holes(draw(B, L, network.config["n_channels"]))}, draw(B, H, M, seed=2))
+    temperatures = [name for name, _ in network.named_parameters() if "log_temperature" in name]
+    assert len(temperatures) == len(network.kinds) * (activation == "temperature")
+
+
+def test_dual_stage_with_two_heads():
+    """Heads divide the window and the states, and each has weights of its own."""
+    config = DUAL | TWO_HEADS | dict(window_length=2 * L)
+    network = stir(make(**config))
+    output = network(draw(B, 2 * L, 29))
+    assert output.channel.shape == (B, 2, 2 * L, 29)
+    assert output.state.shape == (B, 2, 1, 2 * L)
+    for weights in (output.channel, output.state):
+        assert_close(weights.sum(-1), torch.ones_like(weights[..., 0]))
+        assert (weights[:, 0] - weights[:, 1]).abs().amax() > 1e-4
+
+
+@pytest.mark.parametrize(("window_length", "n_channels", "horizon"), [(1, 1, 1), (1, C, H), (L, 1, 1), (L, 1, H)])
+@autoregressive_or_not
+def test_sizes_of_one_in_dual_stage(window_length, n_channels, horizon, autoregressive):
+    """Two stages read a step and a channel too; the only channel is its own driver."""
+    sizes = dict(window_length=window_length, n_channels=n_channels, horizon=horizon, n_targets=1)
+    network = make(encoder="dual_stage", autoregressive=autoregressive, **sizes)
+    output = network(draw(B, window_length, n_channels))
+    n_drivers = n_channels - (autoregressive and n_channels > 1)
+    assert output.params.shape == (B, horizon, 1, 1)
+    assert output.channel.shape == (B, 1, window_length, n_drivers)
+    assert output.state.shape == (B, 1, 1, window_length)
+
+
 @pytest.mark.parametrize(("window_length", "n_channels", "horizon"), [(1, 1, 1), (1, C, H), (L, 1, 1), (L, 1, H)])
 @every_encoder
 @autoregressive_or_not
@@ -217,9 +312,10 @@ def test_sizes_of_one(window_length, n_channels, horizon, encoder, autoregressiv
     assert network.predict(draw(1, window_length, n_channels)).shape == (1, horizon, 1)
 
 
-def test_class_head():
+@pytest.mark.parametrize("encoder", ["lstm", "dual_stage"])
+def test_class_head(encoder):
     """The head "class" has a logit per class, its own loss, and predicts probabilities."""
-    network = make(horizon=1, n_targets=1, n_params=29, head="class", loss="cross_entropy")
+    network = make(encoder=encoder, horizon=1, n_targets=1, n_params=29, head="class", loss="cross_entropy")
     past, target = draw(B, L, C), torch.arange(B, dtype=torch.float64).reshape(B, 1, 1)
     output = network(past)
     assert output.params.shape == (B, 1, 1, 29)
@@ -232,9 +328,11 @@ def test_class_head():
 
 @every_normalization
 @autoregressive_or_not
-def test_windows_with_holes_leave_the_others_alone(normalization, autoregressive):
+@pytest.mark.parametrize("encoder", ["lstm", "dual_stage"])
+def test_windows_with_holes_leave_the_others_alone(normalization, autoregressive, encoder):
     """A window whose batch has missing values elsewhere is forecast to the same number, and all are finite."""
-    network = stir(make(normalization=normalization, autoregressive=autoregressive, channel_attention="additive"))
+    options = dict(normalization=normalization, autoregressive=autoregressive, encoder=encoder)
+    network = stir(make(channel_attention="additive", **options))
     past = draw(B, L, C)
     forecast, holed = network.predict(past), network.predict(with_holes(past))
     assert torch.isfinite(holed).all()
@@ -243,14 +341,17 @@ def test_windows_with_holes_leave_the_others_alone(normalization, autoregressive
 
 
 @every_normalization
-def test_everything_missing(normalization):
+@every_activation
+@pytest.mark.parametrize("encoder", ["lstm", "dual_stage"])
+def test_everything_missing(normalization, activation, encoder):
     """Windows and known channels without one observed value have a finite loss and finite gradients."""
-    network = stir(make(normalization=normalization, autoregressive=True, n_future=K, attention_position="both"))
+    options = dict(normalization=normalization, attention_activation=activation, encoder=encoder)
+    network = stir(make(autoregressive=True, n_future=K, attention_position="both", **options))
     output = network(torch.full((B, L, C), nan).double(), torch.full((B, H, K), nan).double())
     network.loss(output, draw(B, H, M)).mean().backward()
     assert torch.isfinite(output.params).all()
-    assert (output.input == 0).all()
-    assert (output.state == 0).all()
+    assert not output.observed.any()
+    assert all((getattr(output, kind) == 0).all() for kind in network.kinds)
     assert all(torch.isfinite(parameter.grad).all() for parameter in network.parameters() if parameter.grad is not None)
 
 
@@ -278,6 +379,42 @@ def test_weights_change_with_the_input(attention, encoder):
     for weights in (output.channel, output.input, output.state):
         assert (weights[0] - weights[1]).abs().amax() > 1e-4
     assert (output.state[:, :, 0] - output.state[:, :, 1]).abs().amax() > 1e-4
+
+
+@pytest.mark.parametrize("attention", MECHANISMS[1:])
+def test_weights_of_dual_stage_change_with_the_input(attention):
+    """So do the weights of both stages, and those of the first from step to step."""
+    output = stir(make(attention=attention, **DUAL))(3 * draw(B, L, 29))
+    for weights in (output.channel, output.state):
+        assert (weights[0] - weights[1]).abs().amax() > 1e-4
+    assert (output.channel[:, :, 1:] - output.channel[:, :, :-1]).abs().amax((1, 2, 3)).amin() > 1e-4
+
+
+@every_activation
+def test_activation_is_that_of_every_place(activation):
+    """The one activation is given to each attention, as an instance of its own."""
+    for config in (dict(attention_position="both", channel_attention="additive"), dict(encoder="dual_stage")):
+        network = make(attention_activation=activation, **config)
+        given = [module for module in network.modules() if isinstance(module, Activation)]
+        assert [type(module) for module in given] == [ACTIVATIONS[activation]] * len(network.kinds)
+
+
+def test_noise_is_on_inputs_and_channels():
+    """What an attention on states reads has no noise, and in evaluation nothing has any.
+
+    An embedding has 17 / 3 copies of a value, whose noise would average out, were there not so much more of it.
+    """
+    noisy = make(attention_position="both", channel_attention="additive", attention_noise=0.5)
+    dual = make(encoder="dual_stage", attention_noise=0.5)
+    assert noisy.channel_attention.attention.noise.amount == 0.5
+    assert_close(noisy.input_attention.attention.noise.amount, 0.5 * (17 / 3) ** 0.5)
+    assert dual.dual_stage.encoder.attention.noise.amount == 0.5
+    assert noisy.state_attention.attention.noise.amount == dual.dual_stage.decoder.attention.noise.amount == 0
+    past = draw(B, L, C)
+    for network in (noisy, dual):
+        assert (network(past).params != network(past).params).all()
+        network.eval()
+        assert torch.equal(network(past).params, network(past).params)
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
@@ -361,18 +498,23 @@ EVERYTHING = dict(
     n_future=K,
     channel_attention="multihead",
     attention_position="both",
+    attention_activation="temperature",
+    attention_noise=0.5,
     encoder="transformer",
     dropout=0.5,
     num_layers=2,
 )
+EVERYTHING_DUAL = EVERYTHING | dict(encoder="dual_stage", num_layers=1)
 
 
 def bits(network):
     return torch.cat([value.flatten() for value in network.state_dict().values()])
 
 
-@every_encoder
-@every_attention
+@pytest.mark.parametrize(
+    ("encoder", "attention"),
+    [*product(ENCODERS, [None, *ATTENTIONS]), *product(["dual_stage"], MECHANISMS)],
+)
 def test_same_generator_same_bits(encoder, attention):
     """The same seed gives the same network bit for bit, another seed another; the global state is left alone."""
     torch.manual_seed(0)
@@ -386,7 +528,7 @@ def test_same_generator_same_bits(encoder, attention):
     assert torch.equal(bits(one), bits(same))
     assert not torch.equal(bits(one), bits(other))
     window = inputs(K)
-    assert torch.equal(one(**window).params, same(**window).params)  # in training, dropout included
+    assert torch.equal(one(**window).params, same(**window).params)  # in training, dropout and noise included
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -395,8 +537,10 @@ def test_same_generator_same_bits(encoder, attention):
     [
         {},
         EVERYTHING,
+        EVERYTHING_DUAL,
         dict(
             attention=ATTENTIONS["dot"],
+            attention_activation=ACTIVATIONS["entmax15"],
             encoder=ENCODERS["gru"],
             normalization=NORMALIZATIONS["last"],
             autoregressive=True,
@@ -404,7 +548,7 @@ def test_same_generator_same_bits(encoder, attention):
         dict(attention=None, loss=nn.HuberLoss, linear_skip=False, **TWO_HEADS),
         dict(horizon=1, n_targets=1, n_params=5, head="class", loss="cross_entropy"),
     ],
-    ids=["default", "everything", "classes", "plain", "class_head"],
+    ids=["default", "everything", "dual_stage", "classes", "plain", "class_head"],
 )
 def test_config_rebuilds(config):
     """AttentionLSTM(**network.config) takes the weights and gives the same forecasts; so does a copy."""
@@ -425,9 +569,10 @@ def test_config_names_every_argument():
     assert list(config) == list(signature(AttentionLSTM).parameters)
 
 
-def test_forward_keeps_nothing():
+@pytest.mark.parametrize("config", [EVERYTHING, EVERYTHING_DUAL], ids=["everything", "dual_stage"])
+def test_forward_keeps_nothing(config):
     """Attention weights are returned and never stored: a network that ran can be copied and holds no new tensor."""
-    network = make(**EVERYTHING)
+    network = make(**config)
     before = {name: sorted(vars(module)) for name, module in network.named_modules()}
     network(**inputs(K)).params.sum().backward()
     assert {name: sorted(vars(module)) for name, module in network.named_modules()} == before
@@ -449,11 +594,15 @@ def test_dropout_reaches_the_head():
 
 
 def test_parts_of_ones_own():
-    """An attention, an encoder and a normalisation of one's own are classes given in place of a name."""
+    """An attention, an activation, an encoder and a normalisation of one's own are classes in place of a name."""
 
     class Even(Attention):
         def score(self, query, key):
             return 0 * (query @ key.transpose(-1, -2))
+
+    class Last(Activation):
+        def weigh(self, scores):
+            return torch.nn.functional.one_hot(torch.full(scores.shape[:-1], scores.shape[-1] - 1)).to(scores.dtype)
 
     class Mean(nn.Module):
         def __init__(self, input_size, hidden_size, num_layers, num_heads, dropout):
@@ -476,9 +625,16 @@ def test_parts_of_ones_own():
     assert_close(output.state, torch.full((B, 1, H, L), 1 / L).double())
     assert_close(output.loc_scale[1], torch.full((B, 1, C), 10.0).double())
     assert isinstance(network.encoder, Mean)
+    for config in (dict(channel_attention="additive", attention_position="both"), dict(encoder="dual_stage")):
+        network = make(attention_activation=Last, **config)
+        output = network(draw(B, L, C))
+        assert all((getattr(output, kind)[..., -1] == 1).all() for kind in network.kinds)
 
 
-@pytest.mark.parametrize("part", ["attention", "channel_attention", "encoder", "normalization", "head", "loss"])
+@pytest.mark.parametrize(
+    "part",
+    ["attention", "attention_activation", "channel_attention", "encoder", "normalization", "head", "loss"],
+)
 def test_unknown_names(part):
     """A name that is not in the dictionary is refused."""
     with pytest.raises(KeyError, match="abracadabra"):

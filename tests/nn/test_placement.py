@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from skattn.nn.activation import ACTIVATIONS
 from skattn.nn.attention import ATTENTIONS, gain
 from skattn.nn.placement import ChannelAttention, InputAttention, StateAttention
+from skattn.nn.random import DrawFrom
 
 B, L, C, D, E, A, H = 2, 5, 3, 7, 11, 13, 17
 LN2 = log(2)
@@ -15,6 +17,7 @@ HALF = log(3) / 2  # tanh(HALF) = 0.5
 
 every_attention = pytest.mark.parametrize("name", ATTENTIONS)
 one_and_two_heads = pytest.mark.parametrize("num_heads", [1, 2])
+every_activation = pytest.mark.parametrize("activation", ACTIVATIONS)
 
 
 def tensor(values):
@@ -211,3 +214,77 @@ def test_channel_attention_has_no_dead_weights():
     """Multihead's projections of value and output, which the channels do not use, are no parameters."""
     names = [name for name, _ in ChannelAttention(ATTENTIONS["multihead"], L, C, D, A, 1).named_parameters()]
     assert not [name for name in names if "value" in name or "out" in name]
+
+
+# ---------------------------------------------------------------------------------------------------- all three
+
+
+def place(where, num_heads=1, name="additive", **options):
+    """One of the three places, with what it is called with: inputs, states or channels of two windows with holes."""
+    wide = D * num_heads, A * num_heads, num_heads
+    x, mask = draw(B, L, D * num_heads), torch.tensor([[True, False, True, True, True], [True] * 5])
+    with DrawFrom(torch.Generator().manual_seed(0)):
+        if where == "input":
+            return InputAttention(ATTENTIONS[name], *wide, **options).double(), (x, mask)
+        if where == "state":
+            module = StateAttention(ATTENTIONS[name], D * num_heads, H, *wide[1:], **options)
+            return module.double(), (x[:, -1:], x, mask)
+        observed = torch.ones(B, L, C, dtype=torch.bool)
+        observed[0, :, 1] = observed[1, 2] = False
+        return ChannelAttention(ATTENTIONS[name], L, C, *wide, **options).double(), (draw(B, L, C) * observed, observed)
+
+
+@pytest.mark.parametrize("where", ["input", "state", "channel"])
+@every_attention
+@one_and_two_heads
+@every_activation
+def test_every_activation_at_every_place(where, name, num_heads, activation):
+    """Each place weighs by the activation it is given: what its attention makes of the same scores."""
+    module, args = place(where, num_heads, name, activation=ACTIVATIONS[activation])
+    assert isinstance(module.attention.activation, ACTIVATIONS[activation])
+    weights = module(*args)[1]
+    observed = args[-1].any(1) if where == "channel" else args[-1]
+    observed = observed[:, None, None].expand_as(weights)
+    assert (weights[~observed] == 0).all()
+    assert_close(weights.sum(-1), torch.ones_like(weights[..., 0]))
+    softmax, _ = place(where, num_heads, name)
+    assert (softmax(*args)[1] - weights).abs().amax() > 1e-3 or activation in ("softmax", "temperature")
+
+
+def test_noise_on_inputs_by_hand():
+    """Half the root mean square of the embedded inputs, whatever their weights."""
+    module, (x, mask) = place("input", noise=0.5)
+    silent, _ = place("input")
+    module.attention.noise.generator = torch.Generator().manual_seed(0)
+    drawn = torch.empty(B, 1, L, D).double().normal_(generator=torch.Generator().manual_seed(0))[:, 0]
+    noisy, weights = module(x, mask)
+    weighed, same = silent(x, mask)
+    assert_close(weights, same)
+    assert_close(noisy, weighed + 0.5 * x.square().mean().sqrt() * drawn)
+
+
+def test_noise_on_channels_by_hand():
+    """Half the root mean square of the channels, missing values counting as zero."""
+    module, (x, observed) = place("channel", noise=0.5)
+    silent, _ = place("channel")
+    module.attention.noise.generator = torch.Generator().manual_seed(0)
+    drawn = torch.empty(B, L, C).double().normal_(generator=torch.Generator().manual_seed(0))
+    noisy, weights = module(x, observed)
+    weighed, same = silent(x, observed)
+    assert_close(weights, same)
+    assert_close(noisy, weighed + 0.5 * x.square().mean().sqrt() * drawn)
+
+
+@pytest.mark.parametrize("where", ["input", "channel"])
+def test_noise_ends_with_training(where):
+    """In evaluation a place with noise is one without."""
+    (noisy, args), (silent, _) = place(where, noise=0.5), place(where)
+    assert (noisy(*args)[0] - silent(*args)[0]).abs().amin() > 0
+    assert_close(noisy.eval()(*args), silent(*args))
+
+
+def test_states_have_no_noise():
+    """The attention on states is made without: nothing is drawn in training."""
+    module, args = place("state")
+    assert module.attention.noise.amount == 0
+    assert_close(module(*args), module.eval()(*args))

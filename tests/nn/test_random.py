@@ -1,4 +1,4 @@
-"""Tests of randomness from private generators: initial weights, dropout, threads."""
+"""Tests of randomness from private generators: initial weights, dropout, noise, threads."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from skattn.nn.random import DrawFrom, Dropout
+from skattn.nn.random import DrawFrom, Dropout, Noise
 
 MODULES = {
     "linear": lambda: nn.Linear(3, 5),
@@ -131,22 +131,86 @@ def test_dropout_keeps_the_mean():
     assert_close(dropped.mean().item(), 1.0, rtol=0, atol=0.01)
 
 
-@pytest.mark.parametrize(("p", "training"), [(0.0, True), (0.5, False)])
-def test_dropout_does_nothing(p, training):
-    """Without training, or without probability, it passes on what it got and draws nothing."""
+# ---------------------------------------------------------------------------------------------------- noise
+
+
+def test_noise_by_hand():
+    """Half the root mean square of the reference, 5, times what is drawn from the generator."""
+    noise = Noise(0.5)
+    noise.generator = torch.Generator().manual_seed(0)
+    drawn = torch.empty(3).normal_(generator=torch.Generator().manual_seed(0))
+    assert_close(
+        noise(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([[1.0, 7.0], [-5.0, 5.0]])),
+        torch.tensor([1.0, 2.0, 3.0]) + 2.5 * drawn,
+    )
+
+
+def test_size_of_noise():
+    """Its mean is zero, its deviation the share of the reference's root mean square, of any amount above one too."""
+    noise = Noise(3.0)
+    noise.generator = torch.Generator().manual_seed(0)
+    added = noise(torch.zeros(100, 1000), torch.full((7,), -2.0))
+    assert_close(added.mean().item(), 0.0, rtol=0, atol=0.06)
+    assert_close(added.std().item(), 6.0, rtol=0.01, atol=0)
+
+
+def test_noise_of_nothing_is_nothing():
+    """Where the reference is zero, so is the noise."""
+    x = torch.arange(5.0)
+    assert torch.equal(Noise(2.0)(x, torch.zeros(7)), x)
+
+
+def test_gradient_passes_noise():
+    """The gradient is that without noise: what it is measured against is not pushed to be small."""
+    x = torch.arange(5.0, requires_grad=True)
+    Noise(2.0)(x, x).sum().backward()
+    assert torch.equal(x.grad, torch.ones(5))
+
+
+# ---------------------------------------------------------------------------------------------------- both
+
+NOISY = {"dropout": (Dropout, lambda x: (x,)), "noise": (Noise, lambda x: (x, x))}
+both = pytest.mark.parametrize(("kind", "args"), NOISY.values(), ids=NOISY)
+
+
+@both
+@pytest.mark.parametrize(("amount", "training"), [(0.0, True), (0.5, False)])
+def test_nothing_is_done(kind, args, amount, training):
+    """Without training, or without an amount, it passes on what it got and draws nothing."""
     x = torch.ones(5)
-    dropout = Dropout(p).train(training)
-    dropout.generator = torch.Generator().manual_seed(0)
-    before = dropout.generator.get_state()
-    assert dropout(x) is x
-    assert torch.equal(dropout.generator.get_state(), before)
+    module = kind(amount).train(training)
+    module.generator = torch.Generator().manual_seed(0)
+    before, everywhere = module.generator.get_state(), torch.get_rng_state()
+    assert module(*args(x)) is x
+    assert torch.equal(module.generator.get_state(), before)
+    assert torch.equal(torch.get_rng_state(), everywhere)
 
 
-def test_dropout_leaves_the_global_random_state():
+@both
+def test_global_random_state_is_left_alone(kind, args):
     """Nothing is drawn from torch's own generator, and calls differ from each other."""
-    dropout = Dropout(0.5)
-    dropout.generator = torch.Generator().manual_seed(0)
+    module = kind(0.5)
+    module.generator = torch.Generator().manual_seed(0)
     before = torch.get_rng_state()
-    one, other = dropout(torch.ones(100)), dropout(torch.ones(100))
+    one, other = module(*args(torch.ones(100))), module(*args(torch.ones(100)))
     assert torch.equal(torch.get_rng_state(), before)
     assert not torch.equal(one, other)
+
+
+@both
+def test_modules_in_threads_do_not_mix(kind, args):
+    """Four threads that call their modules in turns get what each would get alone."""
+
+    def draw(seed, barrier):
+        module, drawn = kind(0.5), []
+        module.generator = torch.Generator().manual_seed(seed)
+        for _ in range(5):
+            barrier.wait(30)
+            drawn.append(module(*args(torch.ones(100))))
+        return torch.stack(drawn)
+
+    barrier = Barrier(4)
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(draw, range(4), [barrier] * 4))
+    for seed in range(4):
+        assert torch.equal(together[seed], draw(seed, Barrier(1)))

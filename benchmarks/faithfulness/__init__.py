@@ -1,0 +1,1 @@
+"""Whether attention weights say what forecasts rest on."""
