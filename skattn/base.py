@@ -85,8 +85,13 @@ class BaseAttentionLSTM(RowsAsWindows, Parameters, CallbackSupportMixin, BaseEst
         losses = []
         for batch, target in self._batches(windows):
             observed = ~torch.isnan(target)
-            loss = self.network_.loss(self.network_(**batch), torch.where(observed, target, 0.0)) * observed
-            losses.append((loss.sum((1, 2)) / observed.sum((1, 2))).cpu().numpy())
+            loss = self.network_.loss(self.network_(**batch), torch.where(observed, target, 0.0))
+            if loss.dim() == 0:
+                raise ValueError(
+                    "loss returned a single number, but that of each window is wanted. Use a loss with an attribute "
+                    "`reduction`, or one that returns the shape of its target."
+                )
+            losses.append(((loss * observed).sum((1, 2)) / observed.sum((1, 2))).cpu().numpy())
         return np.concatenate(losses)
 
     def attend_windows(self, windows, kind="temporal", per_head=False):

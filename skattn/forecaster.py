@@ -174,7 +174,8 @@ class AttentionLSTMForecaster(BaseForecaster):
         y : pandas.Series, pandas.DataFrame or panel of sktime's, default=None
             Series up to where the forecast starts. None means those of `fit` and `update`.
         X : pandas.DataFrame or panel of sktime's, default=None
-            Exogenous values on the steps of `y`, where `fit` was given any.
+            Exogenous values on the steps of `y`, where `fit` was given any, and on the steps ahead: the attention on
+            states depends on those, and takes them as unknown if they are not given.
         kind : {'temporal', 'channel', 'joint', 'input', 'state'}, default='temporal'
             As in :meth:`AttentionLSTMRegressor.attention_weights`.
         per_head : bool, default=False
@@ -192,8 +193,12 @@ class AttentionLSTMForecaster(BaseForecaster):
         self.check_is_fitted()
         panel = self._panel if y is None else self._other_panel(y, X)
         arrays = {"past": panel.last(self.window_length_)}
-        if panel.X is not None:  # attention does not read what is known ahead
-            arrays["future"] = np.full((len(panel.y), self.horizon_, len(panel.X_columns)), np.nan, np.float32)
+        if panel.X is not None:
+            known = panel.X
+            if y is None and X is not None:
+                dates = {name: panel.dates(name, np.arange(1, self.horizon_ + 1)) for name in panel.y}
+                known = panel.given(convert_to(X, self._tags["X_inner_mtype"]), "attention_weights", dates)
+            arrays["future"] = panel.known(known, self.horizon_)  # (n, H, K)
         weights = self.regressor_.attend_windows(WindowDataset(arrays), kind, per_head=True)  # (n, N, Q, size)
         if not per_head:
             weights = weights.mean(1, keepdims=True)
@@ -238,6 +243,7 @@ class AttentionLSTMForecaster(BaseForecaster):
             X = join(self._panel.given(X, "this call", names), y.index.names[:-1])
         panel = Panel(y, X if self._panel.X is not None else None)
         panel.check()
+        panel.offsets |= {name: offset for name, offset in self._panel.offsets.items() if name in panel.y}
         return panel
 
     def _weight_columns(self, panel, kind, name, size):

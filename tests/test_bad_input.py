@@ -73,6 +73,10 @@ class NoScore(skattn.nn.Attention):
     """An attention that does not say how a step is scored."""
 
 
+class NoWeigh(skattn.nn.Activation):
+    """An activation that does not say how scores become weights."""
+
+
 class NoStatistics(skattn.nn.Normalization):
     """A normalisation without a level and a scale."""
 
@@ -95,6 +99,7 @@ class FlatLoss(torch.nn.Module):
 COMPONENTS = {
     "attention": "'additive'",
     "attention_position": "'state'",
+    "attention_activation": "'softmax'",
     "channel_attention": "'additive'",
     "encoder": "'lstm'",
     "normalization": "'last'",
@@ -103,7 +108,7 @@ COMPONENTS = {
     "dtype": "'float32'",
     "layout": "'channels_last'",
 }
-CLASSES = ["attention", "channel_attention", "encoder", "normalization", "optimizer", "loss"]
+CLASSES = ["attention", "attention_activation", "channel_attention", "encoder", "normalization", "optimizer", "loss"]
 
 
 def generated(name, got, options="must be"):
@@ -400,6 +405,12 @@ def mistakes():
         ("attention|NoScore", "score", THEIRS),
     )
     yield (
+        "activation without weigh",
+        lambda: regressor(attention_activation=NoWeigh).fit(X, Y),
+        (ValueError, TypeError),
+        ("attention_activation|NoWeigh", "weigh", THEIRS),
+    )
+    yield (
         "normalization without statistics",
         lambda: regressor(normalization=NoStatistics).fit(X, Y),
         (ValueError, TypeError),
@@ -419,6 +430,7 @@ def mistakes():
     )
     for name, instance in (
         ("attention", skattn.nn.ATTENTIONS["additive"](4, 4, 4)),
+        ("attention_activation", skattn.nn.ACTIVATIONS["sparsemax"]()),
         ("encoder", skattn.nn.ENCODERS["gru"](4, 4)),
         ("normalization", skattn.nn.NORMALIZATIONS["last"](2)),
         ("optimizer", torch.optim.Adam([torch.zeros(1, requires_grad=True)])),
@@ -430,7 +442,26 @@ def mistakes():
             (name, "Got|got", THEIRS),
         )
 
+    for params, wanted in (
+        ({"attention": "dot"}, "query_dim = 8 and memory_dim = 7"),  # of the drivers, which are seven steps long
+        ({"attention": "dot", "channel_attention": "additive"}, "query_dim = 8 and memory_dim = 4"),
+        ({"channel_attention": "dot"}, "query_dim = 8 and memory_dim = 7"),
+    ):
+        yield (
+            f"dual stage, {params}",
+            lambda params=params: regressor(encoder="dual_stage", **params).fit(X, Y),
+            ValueError,
+            ("attention='dot' compares", wanted, "Use attention='general' or 'additive'"),
+        )
+
     # Numbers
+    for noise in (-0.5, np.nan, "loud", None):
+        yield (
+            f"attention_noise={noise}",
+            lambda noise=noise: regressor(attention_noise=noise).fit(X, Y),
+            ValueError,
+            generated("attention_noise", repr(noise), r"\[0, inf\)|\[0.0, inf\)"),
+        )
     for params, wrong in (
         ({"attention_dim": 4, "embedding_dim": 6, "hidden_size": 6, "attention": "additive"}, "attention_dim"),
         ({"attention_dim": 6, "embedding_dim": 4, "attention_position": "input"}, "embedding_dim"),
@@ -448,6 +479,16 @@ def mistakes():
                 f"Use a multiple of 3 for {wrong}, or",
             ),
         )
+    yield (
+        "num_heads and the window, dual stage",
+        lambda: regressor(num_heads=2, encoder="dual_stage").fit(X, Y),
+        ValueError,
+        (
+            "num_heads must divide window_length",
+            "num_heads = 2 and window_length = 7",
+            "Use a multiple of 2 for window",
+        ),
+    )
     runs_away = {"lr": 1e30, "optimizer": "sgd", "gradient_clip": None, "batch_size": 8}
     for kind, y in ((regressor, Y), (classifier, LABELS)):
         yield (
@@ -565,6 +606,60 @@ def mistakes():
         ("AttentionLSTMRegressor", "not fitted yet", "Call 'fit'"),
     )
 
+    # Weights that there are not
+    for params, kind, way_out in (
+        ({"attention": None}, "temporal", "Fit with other attention and attention_position"),
+        ({"attention_position": "input"}, "state", "Fit with other attention and attention_position"),
+        ({"attention_position": "state"}, "input", "Fit with other attention and attention_position"),
+        ({}, "channel", "Fit with other channel_attention"),
+        ({}, "joint", "Fit with other channel_attention beside attention over time"),
+        ({"encoder": "dual_stage", "attention": None}, "channel", "Fit with other channel_attention"),
+        ({"encoder": "dual_stage", "attention": None}, "state", "Fit with other attention"),
+    ):
+        yield (
+            f"{kind} weights with {params}",
+            lambda params=params, kind=kind: regressor(**params).fit(X, Y).attention_weights(X, kind),
+            ValueError,
+            (f"AttentionLSTMRegressor was fitted without {kind} attention", "no weights of that kind", way_out),
+        )
+    yield (
+        "unknown kind of weights",
+        lambda: regressor().fit(X, Y).attention_weights(X, "time"),
+        ValueError,
+        ("kind='time' is unknown", "Use one of 'temporal', 'channel'", THEIRS),
+    )
+    yield (
+        "weights of other windows",
+        lambda: regressor().fit(X, Y).attention_weights(X[:, :5]),
+        ValueError,
+        ("X has windows of 5 steps", "is expecting 7 steps", "Pass windows of 7 steps"),
+    )
+    for method in ("attention_weights", "windows"):
+        yield (
+            f"another column, {method}",
+            lambda method=method: getattr(forecaster().fit(SERIES.rename("a"), fh=[1]), method)(SERIES.rename("b")),
+            ValueError,
+            (r"y has columns \['b'\]", r"fit was given \['a'\]", "Pass the same ones"),
+        )
+        yield (
+            f"X missing, {method}",
+            lambda method=method: getattr(forecaster().fit(SERIES, X=DRIVERS[:30], fh=[1]), method)(SERIES),
+            ValueError,
+            ("X is None in this call", "1 exogenous columns", "Pass X for the steps of this call, or fit without X"),
+        )
+    yield (
+        "windows of a short series",
+        lambda: forecaster().fit(SERIES, fh=[1]).windows(SERIES[:5]),
+        ValueError,
+        ("y has 5 rows", r"5 \+ 1 = 6 are needed", "Use"),
+    )
+    yield (
+        "weights of an empty series",
+        lambda: forecaster().fit(SERIES, fh=[1]).attention_weights(SERIES[:0]),
+        ValueError,
+        ("y has 0 rows|y is empty|y contains NaN only", THEIRS, "Pass|Use"),
+    )
+
     # Dates and exogenous data
     for past in ([0], [-3, 2], pd.DatetimeIndex(["2024-01-05"])):
         yield (
@@ -655,15 +750,3 @@ def test_a_fit_that_ran_away_leaves_nothing_fitted():
         model.fit(X, Y)
     with pytest.raises(NotFittedError):
         model.predict(X)
-
-
-def test_layout_of_the_faces():
-    """The faces for sktime know the layout of their panels, whatever the layout of the estimator inside."""
-    panel = np.random.default_rng(0).normal(size=(30, 3, 11))
-    for face, y in (
-        (AttentionLSTMTimeSeriesRegressor(regressor(layout="channels_first")), panel[:, 1, 5]),
-        (AttentionLSTMTimeSeriesClassifier(classifier(layout="channels_first")), panel[:, 1, 5] > 0),
-    ):
-        inner = vars(face.fit(panel, y))
-        sizes = (inner.get("regressor_") or inner["classifier_"]).network_.config
-        assert (sizes["window_length"], sizes["n_channels"]) == (11, 3)

@@ -32,6 +32,7 @@ VARIANTS = [
     *({"encoder": name} for name in ENCODERS),
     *({"attention_position": position} for position in ("input", "state", "both")),
     {"channel_attention": "additive"},
+    {"encoder": "dual_stage", "max_epochs": 8},
 ]
 EXPECTED = {"check_sample_weight_equivalence_on_dense_data": "equal to the rounding of float32, not to rtol=1e-7"}
 
@@ -81,3 +82,10 @@ def test_scikit_learn_further(check, kind):
 def test_sktime(obj, test_name):
     """Every door to sktime passes its suite, with nothing skipped and nothing expected to fail."""
     check_estimator(obj, tests_to_run=test_name, raise_exceptions=True)
+
+
+@pytest.mark.slow
+def test_sktime_dual_stage():
+    """So does a forecaster whose network weighs the drivers step by step."""
+    regressor = AttentionLSTMRegressor(encoder="dual_stage", hidden_size=4, attention_dim=4, max_epochs=2)
+    check_estimator(AttentionLSTMForecaster(regressor, window_length=3, random_state=0), raise_exceptions=True)

@@ -137,9 +137,9 @@ def test_attention_weights_that_there_are_not(name):
     with pytest.raises(NotFittedError, match="has not been fitted"):
         face(inner(**SMALL)).attention_weights(panel())
     face, _ = fitted(name)
-    with pytest.raises(ValueError, match="fitted without channel attention, .* Fit with other channel_attention"):
+    with pytest.raises(ValueError, match=r"fitted without channel attention, .* Fit with other channel_attention"):
         face.attention_weights(panel(), "channel")
-    with pytest.raises(ValueError, match="windows of 2 channels, but .* is expecting 3 channels"):
+    with pytest.raises(ValueError, match=r"windows of 2 channels, but .* is expecting 3 channels"):
         face.attention_weights(panel()[:, :2])
-    with pytest.raises(ValueError, match="windows of 7 steps, but .* is expecting 11 steps"):
+    with pytest.raises(ValueError, match=r"windows of 7 steps, but .* is expecting 11 steps"):
         face.attention_weights(panel()[..., :7])

@@ -987,7 +987,11 @@ def test_state_weights_are_those_of_the_forecast():
     used = []
     model.regressor_.network_.register_forward_hook(lambda network, args, output: used.append(output.state))
     model.predict(X=10 * drivers())
-    assert_allclose(model.attention_weights(kind="state"), used[0].mean(1)[0], rtol=1e-4)
+    ahead = model.attention_weights(X=10 * drivers(), kind="state")
+    assert_allclose(ahead, used[0].mean(1)[0], rtol=1e-4)
+    handed = model.attention_weights(series(), pd.concat([drivers()[:N], 10 * drivers()[N:]]), kind="state")
+    pd.testing.assert_frame_equal(handed, ahead)
+    assert (abs(ahead - model.attention_weights(kind="state")) > 1e-3).any(axis=None)  # with nothing known ahead
 
 
 def test_other_series_than_those_of_fit(with_drivers):

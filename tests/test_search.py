@@ -46,7 +46,7 @@ from skattn import (
     AttentionLSTMTimeSeriesRegressor,
 )
 from skattn.model_selection import WindowGapSplit
-from skattn.nn import ATTENTIONS, ENCODERS
+from skattn.nn import ACTIVATIONS, ATTENTIONS, ENCODERS
 from skattn.preprocessing import SlidingWindow
 
 TINY = {"hidden_size": 4, "embedding_dim": 4, "attention_dim": 4, "random_state": 0}
@@ -91,6 +91,12 @@ def forecaster(**params):
     [
         {"attention": [*ATTENTIONS, None]},
         {"encoder": list(ENCODERS), "num_heads": [1, 4]},
+        {
+            "encoder": ["dual_stage"],
+            "attention": ["additive", "general", "multihead", None],
+            "attention_noise": [0, 0.1],
+        },
+        {"attention_activation": list(ACTIVATIONS), "attention_noise": np.array([0.0, 0.1])},
         {"attention": ["additive", "multihead"], "attention_dim": [4, 8]},
         {"attention_position": ["input", "state", "both"], "channel_attention": [None, "dot"]},
     ],
@@ -322,17 +328,6 @@ def test_layout_of_panels(layout, window_length, n_channels):
     assert (sizes["window_length"], sizes["n_channels"]) == (window_length, n_channels)
     documented = inspect.getdoc(AttentionLSTMRegressor)
     assert "(n_samples, n_channels, n_steps)" in documented.split("layout :")[1].split("Attributes")[0]
-
-
-def test_layout_is_the_face_for_sktime():
-    """channels_first gives the network of the face for sktime, number by number."""
-    X = np.random.default_rng(0).normal(size=(60, 3, 11))
-    y = X[:, 1, 7]
-    ours = AttentionLSTMRegressor(**QUICK, layout="channels_first").fit(X, y)
-    face = AttentionLSTMTimeSeriesRegressor(AttentionLSTMRegressor(**QUICK)).fit(X, y)
-    turned = AttentionLSTMRegressor(**QUICK).fit(X.transpose(0, 2, 1), y)
-    assert_array_equal(ours.predict(X), turned.predict(X.transpose(0, 2, 1)))
-    assert_allclose(face.predict(X), ours.predict(X), rtol=1e-6)
 
 
 # ------------------------------------------------------------------------------------------------ parallel workers

@@ -90,7 +90,7 @@ class ForecastDisplay:
             Not drawn yet.
         """
         forecasts = {type(forecaster).__name__: forecaster.predict(fh=fh, X=X)}
-        weights = None if attention is None else forecaster.attention_weights(kind=attention)
+        weights = None if attention is None else forecaster.attention_weights(X=X, kind=attention)
         return cls(y, forecasts, truth, weights)
 
     def plot(self, ax=None, n_history=None, *, cmap=CMAP):

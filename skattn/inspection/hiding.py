@@ -3,6 +3,8 @@
 Letters: ``n`` windows, ``L`` steps, ``C`` channels, ``J`` parts that can be hidden.
 """
 
+from numbers import Integral
+
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
@@ -35,20 +37,32 @@ class Subject:
             raise ValueError(f"removal={removal!r} is unknown. Use one of {', '.join(map(repr, REMOVALS))}.")
         if hasattr(estimator, "steps"):
             check_is_fitted(estimator)
-            estimator, X = estimator[-1], estimator[:-1].transform(X)
+            estimator, X = estimator[-1], X if len(estimator) == 1 else estimator[:-1].transform(X)
+        if max_samples is not None and not (isinstance(max_samples, Integral) and max_samples > 0):
+            raise ValueError(
+                f"max_samples must be a whole number above 0, got {max_samples!r}. Use None for all windows."
+            )
         if hasattr(estimator, "windows"):
             estimator.check_is_fitted()
+            if y is None:
+                raise ValueError("y is None, but the windows of a forecaster are those of a series. Pass it as y.")
             self.core, windows = estimator.regressor_, estimator.windows(y, X)
+            places = windows.index
         else:
             check_is_fitted(estimator)
+            if not hasattr(estimator, "attend_windows"):
+                raise TypeError(
+                    f"{type(estimator).__name__} is no estimator of skattn. Pass an AttentionLSTMRegressor, "
+                    "AttentionLSTMClassifier or AttentionLSTMForecaster, or a Pipeline that ends in one."
+                )
             self.core = estimator
             windows = (
                 WindowDataset({"past": estimator._check_X(X)})
                 if y is None
                 else estimator._windows(X, y, None, reset=False)
             )
+            places = np.arange(len(windows.arrays["past"]))  # those without weight in training too
         self.removal, self.rng = removal, rng
-        places = windows.index
         if max_samples is not None and len(places) > max_samples:
             places = np.sort(rng.choice(places, max_samples, replace=False))
         self.arrays = {name: values[places] for name, values in windows.arrays.items()}
@@ -68,9 +82,13 @@ class Subject:
         """Forecasts (n, outputs): steps ahead and targets, or probabilities of classes."""
         return self.core.predict_windows(self.windows(hidden)).reshape(len(self.past), -1)
 
+    def losses(self, hidden=None):
+        """Loss of each window (n,), NaN where it has no target."""
+        return self.core.loss_windows(self.windows(hidden))
+
     def loss(self, hidden=None):
         """Mean over the windows of their loss."""
-        return float(np.nanmean(self.core.loss_windows(self.windows(hidden))))
+        return float(np.nanmean(self.losses(hidden)))
 
     def weights(self, kind):
         """Attention weights (n, J), averaged over heads and steps ahead."""
@@ -86,6 +104,19 @@ class Subject:
         if kind in ("channel", "joint") and others:  # only the last channels, the drivers, are attended to
             parts = np.concatenate([np.zeros((*parts.shape[:-1], others), parts.dtype), parts], -1)
         return parts
+
+    def present(self, kind):
+        """Whether each part (n, J) has an observed value."""
+        if kind == "joint":
+            return self.observed.reshape(len(self.observed), -1)  # (n, L * C)
+        return self.observed.any(1 if kind == "channel" else 2)  # (n, C) or (n, L)
+
+    def weighed(self, values, kind, size):
+        """Of `values` of all parts (..., J), those (..., size) that weights are of: the last channels are drivers."""
+        if kind != "joint":
+            return values[..., -size:]
+        table = values.reshape(*values.shape[:-1], *self.past.shape[1:])  # (..., L, C)
+        return table[..., -(size // table.shape[-2]) :].reshape(*values.shape[:-1], size)
 
     def n_parts(self, kind):
         """How many parts J of a kind there are: steps, channels or pairs of them."""

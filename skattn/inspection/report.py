@@ -73,13 +73,15 @@ def attention_report(
     >>> from skattn import AttentionLSTMRegressor
     >>> from skattn.inspection import attention_report
     >>> X = np.random.default_rng(0).normal(size=(600, 11))
-    >>> y = abs(X[:, 7])
+    >>> y = X[:, 7]
     >>> model = AttentionLSTMRegressor(linear_skip=False, attention_noise=0.7, random_state=0).fit(X[:500], y[:500])
     >>> report = attention_report(model, X[500:], y[500:], random_state=0)
     >>> report.explains, bool(report.damage["attention"] > 3 * report.damage["random"])
     (True, True)
     """
     rng = check_random_state(random_state)
+    if n_repeats < 1:
+        raise ValueError(f"n_repeats must be at least 1, got {n_repeats}. Use a few random orders to compare with.")
     if y is None:
         raise ValueError("y is None, but the loss of the forecasts is needed. Pass the targets of X, or the series.")
     subject = Subject(estimator, X, y, removal, max_samples, rng)
@@ -108,8 +110,9 @@ class AttentionReport:
     verdict : str
         A sentence.
     explains : bool
-        Whether hiding the most attended tenth raises the loss by 3 times as much as a random tenth, and by half as
-        much as the tenth that occlusion finds the most important.
+        Whether hiding the most attended tenth raises the loss by 3 times as much as a random tenth (three quarters of
+        what is attainable, where a tenth of few parts is one of them), beyond chance, and by half as much as the tenth
+        that occlusion finds the most important.
     damage : pandas.Series
         Rise of the mean loss when a tenth is hidden: the most attended, the most attended by another window's weights,
         the most important by occlusion, and a random one.
@@ -138,13 +141,14 @@ class AttentionReport:
 
     def __init__(self, subject, kind, n_repeats, rng):
         self.kind, self.n_samples = kind, len(subject.past)
+        network = subject.core.network_
         self._linear_skip = subject.core.linear_skip
+        self._on_states = kind in ("temporal", "state") and "input" not in network.kinds and network.dual_stage is None
         weights = subject.weights(kind)  # (n, J)
         hidable = "temporal" if kind in ("input", "state") else kind
-        parts = subject.spread(np.ones_like(weights, dtype=bool), hidable)  # (n, L, C), or 1 in place of L or C
-        there = (parts & subject.observed).reshape(self.n_samples, *subject.past.shape[1:])
-        there = _present(there, hidable, weights.shape[1])  # (n, J)
-        occluded = occlude(subject, hidable).mean(1)[:, -weights.shape[1] :]  # (n, J)
+        size = weights.shape[1]
+        there = subject.weighed(subject.present(hidable), hidable, size)  # (n, J)
+        occluded = subject.weighed(occlude(subject, hidable).mean(1), hidable, size)  # (n, J)
         orders = {
             "attention": [weights],
             "swapped": [weights[rng.permutation(len(weights))]],
@@ -152,9 +156,11 @@ class AttentionReport:
             "random": [rng.random_sample(weights.shape) for _ in range(n_repeats)],
         }
         self._usual = subject.loss()
-        self.curves = self._hide(subject, hidable, orders, there)
+        self.curves, excess = self._hide(subject, hidable, orders, there, rng)
+        self._certain = float(excess.mean()) > 3 * float(excess.std() / len(excess) ** 0.5)
+        self._attainable = float((there.sum(1) / _count(0.1, there)[:, 0]).mean())
         self.damage = (self.curves["deletion"].loc[0.1] - self._usual).rename("damage")
-        permuted = permute(subject, hidable)[-weights.shape[1] :]  # (J,)
+        permuted = subject.weighed(permute(subject, hidable), hidable, size)  # (J,)
         self.agreement = pd.Series(
             {
                 "occlusion": _rank_correlation(weights, occluded, there),
@@ -165,20 +171,25 @@ class AttentionReport:
         )
         self.entropy = _entropy(weights, there)
 
-    def _hide(self, subject, kind, orders, there):
-        """Losses as parts are hidden, or left, in each order."""
-        curves = {}
+    def _hide(self, subject, kind, orders, there, rng):
+        """Losses as parts are hidden, or left, in each order, and what hiding the attended tenth of each window adds to
+        hiding a random one."""
+        curves, tenth = {}, {}
         for name, scores in orders.items():
-            ranks = [_ranks(np.where(there, score, -np.inf)) for score in scores]  # 0 for the first to go
+            ranks = [_ranks(np.where(there, score, -np.inf), rng) for score in scores]  # 0 for the first to go
             for test in ("deletion", "insertion"):
                 losses = []
                 for fraction in FRACTIONS:
-                    count = np.maximum(1, np.round(fraction * there.sum(1, keepdims=True)))  # (n, 1)
-                    first = [(rank < count) == (test == "deletion") for rank in ranks]  # (n, J)
-                    losses.append(np.mean([subject.loss(subject.spread(one, kind)) for one in first]))
+                    first = [(rank < _count(fraction, there)) == (test == "deletion") for rank in ranks]  # (n, J)
+                    found = np.mean([subject.losses(subject.spread(one, kind)) for one in first], 0)  # (n,)
+                    losses.append(float(np.nanmean(found)))
+                    if test == "deletion" and fraction == 0.1:
+                        tenth[name] = found
                 curves[test, name] = losses
+        excess = tenth["attention"] - tenth["random"]
         index = pd.Index(FRACTIONS, name="share")
-        return pd.DataFrame(curves, index=index).rename_axis(columns=["test", "order"]).sort_index(axis=1)
+        table = pd.DataFrame(curves, index=index).rename_axis(columns=["test", "order"]).sort_index(axis=1)
+        return table, excess[~np.isnan(excess)]
 
     @property
     def ratio(self):
@@ -191,8 +202,8 @@ class AttentionReport:
     @property
     def explains(self):
         """Whether the weights say what the forecasts rest on."""
-        attended = self.damage["attention"]
-        return bool(attended > 0 and self.ratio >= ENOUGH and attended >= SHARE * self.damage["occlusion"])
+        attended, enough = self.damage["attention"], min(ENOUGH, 0.75 * self._attainable)
+        return bool(self._certain and self.ratio >= enough and attended >= SHARE * self.damage.abs().max())
 
     @property
     def verdict(self):
@@ -207,6 +218,8 @@ class AttentionReport:
         if self.explains:
             return f"Attention explains these forecasts: {found}."
         change = "attention_noise=0.7"
+        if self._on_states:
+            change = f"attention_position='input', since states remember earlier steps, and {change}"
         if self._linear_skip:
             change = f"linear_skip=False, since the skip reads the window past the attention, and {change}"
         way_out = f"Read them with skattn.inspection.occlusion instead, or fit with {change}."
@@ -249,25 +262,23 @@ class AttentionReport:
         return "\n".join(lines)
 
 
-def _present(observed, kind, size):
-    """Whether each part (n, J) has an observed value, from `observed` (n, L, C)."""
-    if kind == "joint":
-        steps = observed.shape[1]
-        return observed[:, :, -(size // steps) :].reshape(len(observed), -1)
-    return observed.any(1)[:, -size:] if kind == "channel" else observed.any(2)
+def _count(fraction, there):
+    """How many parts of each window (n, 1) a fraction of them is: one at least."""
+    return np.maximum(1, np.round(fraction * there.sum(1, keepdims=True)))
 
 
-def _ranks(scores):
-    """Place of each score in its row, 0 for the largest; ties go to the newest step."""
-    return np.flip(rankdata(-np.flip(scores, 1), method="ordinal", axis=1), 1) - 1
+def _ranks(scores, rng):
+    """Place of each score in its row, 0 for the largest; ties are broken at random, in each row anew."""
+    return np.lexsort((rng.random_sample(scores.shape), -scores), axis=1).argsort(1)
 
 
 def _rank_correlation(one, other, there):
     """Mean over the rows of Spearman's correlation of two arrays (n, J), where `there`, of rows that have one."""
-    one, other = (rankdata(np.where(there, a, np.nan), axis=1, nan_policy="omit") for a in (one, other))
-    one, other = (a - np.nanmean(a, 1, keepdims=True) for a in (one, other))
-    size = np.sqrt(np.nansum(one**2, 1) * np.nansum(other**2, 1))
-    return float(np.mean((np.nansum(one * other, 1) / size)[size > 0])) if (size > 0).any() else float("nan")
+    size = np.maximum(there.sum(1, keepdims=True), 1)
+    ranks = [np.where(there, rankdata(np.where(there, values, np.inf), axis=1), 0) for values in (one, other)]
+    one, other = (np.where(there, rank - rank.sum(1, keepdims=True) / size, 0) for rank in ranks)
+    size = np.sqrt((one**2).sum(1) * (other**2).sum(1))
+    return float(np.mean((one * other).sum(1)[size > 0] / size[size > 0])) if (size > 0).any() else float("nan")
 
 
 def _shuffled(weights, there, rng):

@@ -57,7 +57,8 @@ class ScaledSoftmax(Activation):
         self.log_temperature = nn.Parameter(torch.zeros(()))
 
     def weigh(self, scores):
-        return (_from_zero(scores) * torch.exp(-self.log_temperature)).softmax(-1)  # (B, N, Q, L)
+        temperature = torch.exp(self.log_temperature)
+        return (_from_zero(scores, -1e4 * temperature.detach()) / temperature).softmax(-1)  # (B, N, Q, L)
 
 
 class Sparsemax(Activation):
@@ -89,9 +90,9 @@ class Entmax15(Activation):
         return (scores - threshold).relu() ** 2  # (B, N, Q, L)
 
 
-def _from_zero(scores):
+def _from_zero(scores, lowest=-1e4):
     """Scores less the largest of their row, cut off where none of the activations sees a difference any more."""
-    return (scores - scores.amax(-1, keepdim=True).detach()).clamp(min=-1e4)  # (B, N, Q, L)
+    return (scores - scores.amax(-1, keepdim=True).detach()).clamp(min=lowest)  # (B, N, Q, L)
 
 
 def _ranks(scores):

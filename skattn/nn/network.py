@@ -140,7 +140,7 @@ linear_skip
             state = None
         else:
             z, channel, state = self.dual_stage(x, observed)  # (B, 1, E), (B, N, L, K), (B, N, L + 1, L)
-            input_, state = None, state if state is None else state[:, :, -1:]  # (B, N, 1, L)
+            input_, state = None, state if state is None else state[:, :, -1:].clone()  # (B, N, 1, L), not a view
         if self.future_embedding is not None:
             future, known = _fill(self.future_normalization(future)[0])  # (B, H, K)
             z = z + self.future_embedding(future, known)  # (B, H, E)

@@ -194,7 +194,7 @@ def test_level(X, y, normalization):
     assert_allclose(level[17, 0, 2], mean, rtol=1e-5)
 
 
-@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+@pytest.mark.parametrize("normalization", sorted({*NORMALIZATIONS} - {"window"}))  # whose level moves as values go
 def test_level_is_seen_as_zero(X, y, normalization):
     """What is hidden by its level is zero after the normalisation of the window that it is put into."""
     fitted = AttentionLSTMRegressor(**SMALL, normalization=normalization).fit(X, y)
