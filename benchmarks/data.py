@@ -10,9 +10,12 @@ import statsmodels.api as sm
 from sklearn.datasets import fetch_file
 from sktime.datasets import load_airline, load_lynx, load_uschange
 
-ETTH1 = {
-    "url": "https://raw.githubusercontent.com/zhouhaoyi/ETDataset/1d16c8f4f943005d613b5bc962e9eeb06058cf07/ETT-small/ETTh1.csv",
-    "sha256": "f18de3ad269cef59bb07b5438d79bb3042d3be49bdeecf01c1cd6d29695ee066",
+ETT = {
+    "url": "https://raw.githubusercontent.com/zhouhaoyi/ETDataset/1d16c8f4f943005d613b5bc962e9eeb06058cf07/ETT-small/{}.csv",
+    "sha256": {
+        "ETTh1": "f18de3ad269cef59bb07b5438d79bb3042d3be49bdeecf01c1cd6d29695ee066",
+        "ETTm1": "6ce1759b1a18e3328421d5d75fadcb316c449fcd7cec32820c8dafda71986c9e",
+    },
 }
 
 SML2010 = {
@@ -26,10 +29,41 @@ SML2010 = {
 
 def etth1():
     """ETTh1, hourly, as a frame: from SKATTN_DATA/ett/ETTh1.csv.xz, or downloaded."""
+    return _ett("ETTh1")
+
+
+def ettm1():
+    """ETTm1, the same transformer as ETTh1 every 15 minutes: from SKATTN_DATA/ett/ETTm1.csv.xz, or downloaded."""
+    return _ett("ETTm1")
+
+
+def _ett(name):
     if folder := os.environ.get("SKATTN_DATA"):
-        return pd.read_csv(Path(folder) / "ett" / "ETTh1.csv.xz", index_col="date", parse_dates=True)
-    path = Path(fetch_file(ETTH1["url"], sha256=ETTH1["sha256"]))
+        path = Path(folder) / "ett" / f"{name}.csv.xz"
+    else:
+        path = Path(fetch_file(ETT["url"].format(name), sha256=ETT["sha256"][name]))
     return pd.read_csv(path, index_col="date", parse_dates=True)
+
+
+def weather():
+    """Weather at Jena in 2020, 21 variables every 10 minutes: from SKATTN_DATA only.
+
+    Its 81 cells of -9999 stand for missing values; they stay, because published figures count them.
+    """
+    path = _only_here("weather_jena2020/weather.csv.xz")
+    return pd.read_csv(path, encoding="latin1", index_col="date", parse_dates=True)
+
+
+def exchange():
+    """Exchange rates of 8 currencies, daily, under the nominal dates of the published table: from SKATTN_DATA only."""
+    frame = pd.read_csv(_only_here("exchange_rate/exchange_rate.txt.gz"), header=None)
+    return frame.set_index(pd.date_range("1990-01-01", periods=len(frame), freq="D", name="date"))
+
+
+def _only_here(path):
+    if not (folder := os.environ.get("SKATTN_DATA")):
+        raise FileNotFoundError(f"{path} is not downloaded. Name the folder that holds it: SKATTN_DATA=...")
+    return Path(folder) / path
 
 
 def sml2010():

@@ -10,7 +10,7 @@ from pathlib import Path
 PACKAGES = ("skattn", "torch", "skorch", "scikit-learn", "sktime", "statsmodels", "numpy")
 
 
-def save(script, rows, notes):
+def save(script, rows, notes, keys=()):
     """Write `rows` (dicts with the same keys) and what they were measured with; render them into the README.
 
     Parameters
@@ -21,8 +21,15 @@ def save(script, rows, notes):
         The table.
     notes : str
         Protocol and seeds, in a sentence or two, shown above the table.
+    keys : sequence of str, default=()
+        Columns that tell rows apart. Rows saved earlier stay, but for those that agree with a new one in all of these;
+        none means that the new rows are the whole table.
     """
     path = Path(script)
+    file = path.parent / "results" / f"{path.stem}.json"
+    print(table(rows))
+    if keys and file.exists():
+        rows = _merged(json.loads(file.read_text())["rows"], rows, keys)
     result = {
         "date": date.today().isoformat(),
         "versions": {name: version(name) for name in PACKAGES},
@@ -31,11 +38,9 @@ def save(script, rows, notes):
         "notes": notes,
         "rows": rows,
     }
-    folder = path.parent / "results"
-    folder.mkdir(exist_ok=True)
-    (folder / f"{path.stem}.json").write_text(json.dumps(result, indent=1) + "\n")
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(result, indent=1) + "\n")
     render(path.parent / "README.md", path.stem, result)
-    print(table(rows))
 
 
 def render(readme, name, result):
@@ -52,6 +57,12 @@ def table(rows):
     names = list(rows[0])
     lines = [names, ["---"] * len(names), *([_cell(row.get(name, "")) for name in names] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _merged(old, new, keys):
+    """Old rows and new ones in the order of their keys; of two that agree in these, the new one."""
+    rows = {tuple(row[key] for key in keys): row for row in [*old, *new]}
+    return [rows[key] for key in sorted(rows)]
 
 
 def _cell(value):

@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import EarlyStopping, GradientNormClipping, LRScheduler
+from skorch.helper import predefined_split
 from threadpoolctl import ThreadpoolController
 
 from skattn.callbacks import FiniteLoss, SklearnBridge, TimeLimit
@@ -23,6 +24,7 @@ from skattn.nn import AttentionLSTM
 from skattn.nn.network import component
 from skattn.nn.random import DrawFrom, Noisy
 from skattn.parameters import LR_SCHEDULES, NETWORK_PARAMETERS, OPTIMIZERS, Parameters
+from skattn.parts import LEVELS, shrink_network, solve_linear, window_losses
 from skattn.rows import RowsAsWindows
 from skattn.validation import find_device
 from skattn.weights import check_kind, lags, read_weights, weight_columns
@@ -63,9 +65,13 @@ class BaseAttentionLSTM(RowsAsWindows, Parameters, CallbackSupportMixin, BaseEst
         -------
         self : object
         """
+        train, valid = self._split(windows)
         if not (self.warm_start and hasattr(self, "network_")):
             self._start(windows, n_params)
-        self._train(windows, self.max_epochs, self._holdout(windows), callbacks)
+            self._prior = self._solve(windows, train, valid)
+        self._train(train, self.max_epochs, valid, callbacks)
+        with self._limit_threads():
+            self._components = shrink_network(self.network_, train, valid, self._prior)
         for _, callback in callbacks:
             callback.finish()
         return self
@@ -74,7 +80,8 @@ class BaseAttentionLSTM(RowsAsWindows, Parameters, CallbackSupportMixin, BaseEst
         """Train some more on windows, without holding any out; what is learned of scales stays as it was."""
         if not hasattr(self, "network_"):
             self._start(windows, n_params)
-        return self._train(windows, epochs, None)
+            self._prior = self._solve(windows, windows)
+        return self._train(windows, epochs)
 
     def predict_windows(self, windows):
         """Forecasts of shape (n, H, M), or (n, H, M, P) for classes, in the units of the targets."""
@@ -84,14 +91,13 @@ class BaseAttentionLSTM(RowsAsWindows, Parameters, CallbackSupportMixin, BaseEst
         """Loss of training of each window, (n,), over the targets that were observed; NaN where none was."""
         losses = []
         for batch, target in self._batches(windows):
-            observed = ~torch.isnan(target)
-            loss = self.network_.loss(self.network_(**batch), torch.where(observed, target, 0.0))
-            if loss.dim() == 0:
+            loss = window_losses(self.network_, self.network_(**batch), target)
+            if loss is None:
                 raise ValueError(
                     "loss returned a single number, but that of each window is wanted. Use a loss with an attribute "
                     "`reduction`, or one that returns the shape of its target."
                 )
-            losses.append(((loss * observed).sum((1, 2)) / observed.sum((1, 2))).cpu().numpy())
+            losses.append(loss.cpu().numpy())
         return np.concatenate(losses)
 
     def attend_windows(self, windows, kind="temporal", per_head=False):
@@ -190,23 +196,31 @@ class BaseAttentionLSTM(RowsAsWindows, Parameters, CallbackSupportMixin, BaseEst
         normalization.loc.copy_(torch.from_numpy(np.nan_to_num(scaler.mean_)))
         normalization.scale.copy_(torch.from_numpy(np.nan_to_num(scaler.scale_, nan=1.0)))
 
-    def _holdout(self, windows):
-        """The split that early stopping validates on, or None."""
+    def _solve(self, windows, train, valid=None):
+        """Let held-out windows choose the level, where the parameter leaves it open, and solve the linear skip."""
+        levels = [level for level in LEVELS if train.autoregressive and self.normalization in ("auto", level[0])]
+        with self._limit_threads():
+            return solve_linear(self.network_, train, valid, windows, levels if len(levels) > 1 else ())
+
+    def _split(self, windows):
+        """Windows to train on, and those that are held out for early stopping, or None."""
         held_out = self.validation_fraction * len(windows)
         enough = held_out >= MIN_HELD_OUT and len(windows) - held_out - windows.gap >= len(windows) / 2
         if self.early_stopping is False or (self.early_stopping == "auto" and not enough):
-            return None
-        return HoldoutLast(self.validation_fraction)
+            return windows, None
+        return HoldoutLast(self.validation_fraction)(windows)
 
-    def _train(self, windows, epochs, train_split, callbacks=()):
+    def _train(self, windows, epochs, valid=None, callbacks=()):
         finite = FiniteLoss()
+        train_split = valid and predefined_split(valid)
         net = self._make_net(epochs, train_split, [("finite_loss", finite), *callbacks])
         previous, self.net_ = self.__dict__.get("net_"), net
-        with self._limit_threads():
+        with self._limit_threads(), self.network_.ungated():
             net.initialize()
             if previous is not None and isinstance(previous.optimizer_, type(net.optimizer_)):
                 net.optimizer_.state.update(previous.optimizer_.state)
             net.partial_fit(windows)
+        net.train_split = None  # it would keep the held-out windows, and with them the series
         self._check_finite_loss(finite)
         for epoch in net.history:
             scores = {key: value for key, value in epoch.items() if isinstance(value, float)}  # a user's own too
@@ -298,6 +312,14 @@ class BaseAttentionLSTM(RowsAsWindows, Parameters, CallbackSupportMixin, BaseEst
         check_is_fitted(self)
         return pd.DataFrame(self._history)
 
+    @property
+    def components_(self):
+        """Which part carries the forecast, as a pandas.Series."""
+        import pandas as pd
+
+        check_is_fitted(self)
+        return pd.Series(self._components, dtype=float, name="loss")
+
     # ------------------------------------------------------------------ plain state
 
     def __getstate__(self):
@@ -323,6 +345,8 @@ class BaseAttentionLSTM(RowsAsWindows, Parameters, CallbackSupportMixin, BaseEst
         weights = {name: torch.from_numpy(value.copy()) for name, value in saved["weights"].items()}
         self.network_ = network.to(next(iter(weights.values())).dtype)
         self.network_.load_state_dict(weights)
+        if self._prior is not None:
+            self.network_.skip.linear.requires_grad_(False)
         self._generator = torch.Generator().manual_seed(generator_state[0])
         self._generator.set_state(torch.from_numpy(generator_state[1].copy()))
 

@@ -24,6 +24,8 @@ LAYERS = {
     "callbacks": (1, {"skorch"}),
     "datasets": (1, {"sklearn"}),
     "horizon": (1, {"pandas"}),
+    "linear": (1, {"torch"}),
+    "parts": (2, {"torch"}),
     "model_selection": (1, {"sklearn"}),
     "net": (1, {"skorch", "torch"}),
     "panel": (2, {"pandas"}),

@@ -37,6 +37,11 @@ class Head(nn.Module, ABC):
         params = torch.baddbmm(self.bias, z.transpose(0, 1), self.weight)  # (H, B, M * P)
         return params.transpose(0, 1).unflatten(2, (self.n_targets, -1))  # (B, H, M, P)
 
+    @property
+    def squares(self):
+        """Whether the loss is the squared error."""
+        return self.criterion is _squared_error or type(self.criterion) is nn.MSELoss
+
     def elementwise(self, prediction, target):
         """Loss of each element of `target`, or a scalar if the user's loss returns one."""
         if not isinstance(self.criterion, nn.Module):

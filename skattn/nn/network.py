@@ -4,6 +4,7 @@ Letters: ``B`` windows, ``L`` window_length, ``C`` channels, ``D`` embedding, ``
 ``M`` targets, ``P`` parameters per target, ``N`` heads, ``K`` channels known ahead.
 """
 
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -30,6 +31,7 @@ class Output(NamedTuple):
     channel: torch.Tensor | None  # (B, N, 1, C), or (B, N, L, K) of the drivers K where each step has its own
     input: torch.Tensor | None  # (B, N, 1, L)
     state: torch.Tensor | None  # (B, N, H, L), or (B, N, 1, L) from a decoder
+    skip: torch.Tensor | None = None  # (B, H, M, P), what the linear skip has of the parameters
 
 
 class AttentionLSTM(nn.Module):
@@ -114,6 +116,7 @@ linear_skip
         if n_future:
             self.future_normalization = NORMALIZATIONS["global"](n_future)
             self.future_embedding = Embedding(n_future, hidden_size, horizon)
+        self.register_buffer("gate", torch.ones(()))  # how much of what the network adds to the skip is used
         if linear_skip:
             kind = ChannelSkip if autoregressive else WindowSkip
             self.skip = kind(window_length, n_channels, horizon, n_targets, n_params, n_future)
@@ -132,8 +135,7 @@ linear_skip
         -------
         output : Output
         """
-        x, loc_scale = self.normalization(past)  # (B, L, C)
-        x, observed = _fill(x)  # (B, L, C)
+        x, observed, loc_scale = self._normalise(past)  # (B, L, C)
         mask = observed.any(-1)  # (B, L)
         if self.dual_stage is None:
             x, states, z, channel, input_ = self._encode(x, observed, mask)  # (B, L, C), (B, L, E), (B, 1, E)
@@ -142,14 +144,14 @@ linear_skip
             z, channel, state = self.dual_stage(x, observed)  # (B, 1, E), (B, N, L, K), (B, N, L + 1, L)
             input_, state = None, state if state is None else state[:, :, -1:].clone()  # (B, N, 1, L), not a view
         if self.future_embedding is not None:
-            future, known = _fill(self.future_normalization(future)[0])  # (B, H, K)
+            future, known = self._normalise_future(future)  # (B, H, K)
             z = z + self.future_embedding(future, known)  # (B, H, E)
         if self.state_attention is not None:
             z, state = self.state_attention(z, states, mask)  # (B, H, E), (B, N, H, L)
-        params = self.head(self.dropout(z.expand(-1, self.config["horizon"], -1)))  # (B, H, M, P)
-        if self.skip is not None:
-            params = params + self.skip(x, future)  # (B, H, M, P)
-        return Output(params, loc_scale, observed, channel, input_, state)
+        params = self.gate * self.head(self.dropout(z.expand(-1, self.config["horizon"], -1)))  # (B, H, M, P)
+        skip = None if self.skip is None else self.skip(x, future)  # (B, H, M, P)
+        params = params if skip is None else params + skip  # (B, H, M, P)
+        return Output(params, loc_scale, observed, channel, input_, state, skip)
 
     def _encode(self, x, observed, mask):
         """Channels, each times its weight, states, their summary, and the weights of channels and of inputs."""
@@ -160,6 +162,26 @@ linear_skip
         if self.input_attention is not None:
             z, input_ = self.input_attention(z, mask)  # (B, L, D), (B, N, 1, L)
         return x, *self.encoder(z, mask), channel, input_  # (B, L, C), (B, L, E), (B, 1, E)
+
+    def set_level(self, name, share=None):
+        """Take another normalisation, a key of `NORMALIZATIONS`; a share is for 'trailing'."""
+        old = self.normalization
+        self.normalization = NORMALIZATIONS[name](len(old.loc), old.n_local).to(old.loc.device, old.loc.dtype)
+        self.normalization.loc.copy_(old.loc)
+        self.normalization.scale.copy_(old.scale)
+        if share is not None:
+            self.normalization.share.fill_(share)
+        self.config["normalization"] = name
+
+    @contextmanager
+    def ungated(self):
+        """Within this context all of the network is used, whatever its gate says."""
+        gate = self.gate.clone()
+        self.gate.fill_(1)
+        try:
+            yield
+        finally:
+            self.gate.copy_(gate)
 
     @property
     def kinds(self):
@@ -182,10 +204,42 @@ linear_skip
 
     def loss(self, output, target):
         """Loss of each element (B, H, M) of `target`, which is normalised as the window was."""
-        if self.autoregressive:
-            loc, scale = (s[..., : target.shape[-1]] for s in output.loc_scale)  # (B, 1, M)
-            target = (target - loc) / scale
-        return self.head.loss(output.params, target)
+        return self.head.loss(output.params, self._normalise_target(target, output.loc_scale))
+
+    def linear_rows(self, past, target, weight, future=None):
+        """Windows as rows of the regression of the skip: features beside a one, outputs, and weights.
+
+        Rows that lack a target have no weight. Errors of all rows are in units of the training data.
+        """
+        x, _, (loc, scale) = self._normalise(past)  # (B, L, C), (B, 1, C)
+        future = None if future is None else self._normalise_future(future)[0]  # (B, H, K)
+        shape = len(x), 1, target.shape[2]
+        weight = (weight if len(weight) else x.new_ones(())).expand(shape)  # (B, 1, M)
+        weight = weight * self.units((loc, scale)) ** 2  # (B, 1, M)
+        target = self._normalise_target(target, (loc, scale))  # (B, H, M)
+        features, outputs, weight = self.skip.rows(x, future, target, weight)
+        there = ~torch.isnan(outputs).any(1, keepdim=True)  # (R, 1)
+        ones = x.new_ones(len(features), 1)
+        return torch.cat([features, ones], 1), torch.where(there, outputs, 0.0), weight * there
+
+    def units(self, loc_scale):
+        """Scale of each target of a window (B, 1, M), over that of the training data; 1 if it is no channel."""
+        if not self.autoregressive:
+            return self.head.bias.new_ones(1, 1, 1)
+        return (loc_scale[1] / self.normalization.scale)[..., : self.config["n_targets"]]
+
+    def _normalise(self, past):
+        x, loc_scale = self.normalization(past)  # (B, L, C)
+        return *_fill(x), loc_scale  # (B, L, C), (B, L, C)
+
+    def _normalise_future(self, future):
+        return _fill(self.future_normalization(future)[0])  # (B, H, K), (B, H, K)
+
+    def _normalise_target(self, target, loc_scale):
+        if not self.autoregressive:
+            return target
+        loc, scale = (s[..., : target.shape[-1]] for s in loc_scale)  # (B, 1, M)
+        return (target - loc) / scale  # (B, H, M)
 
 
 def component(options, choice):

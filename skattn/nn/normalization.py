@@ -77,6 +77,29 @@ class LastNormalization(Normalization):
         return torch.where(torch.isnan(last), loc, last), scale
 
 
+class MeanNormalization(Normalization):
+    """The mean of each window, in units of the standard deviation of the training data."""
+
+    def statistics(self, x):
+        loc, scale = (s[: self.n_local].expand(x.shape[0], 1, -1) for s in (self.loc, self.scale))
+        mean = x.nanmean(1, keepdim=True)  # (B, 1, n_local)
+        return torch.where(torch.isnan(mean), loc, mean), scale
+
+
+class TrailingNormalization(MeanNormalization):
+    """The mean of the newest part of each window, a share that is chosen at fit and saved with the weights.
+
+    Between the last value and the mean of the window. SearchCast (2026).
+    """
+
+    def __init__(self, n_channels, n_local=None):
+        super().__init__(n_channels, n_local)
+        self.register_buffer("share", torch.tensor(0.5))
+
+    def statistics(self, x):
+        return super().statistics(x[:, -max(1, round(float(self.share) * x.shape[1])) :])
+
+
 class WindowNormalization(Normalization):
     """Mean and standard deviation of each window itself. Kim et al. (2022), "Reversible instance normalization".
 
@@ -102,6 +125,8 @@ class IdentityNormalization(Normalization):
 NORMALIZATIONS = {
     "global": GlobalNormalization,
     "last": LastNormalization,
+    "trailing": TrailingNormalization,
+    "mean": MeanNormalization,
     "window": WindowNormalization,
     "identity": IdentityNormalization,
 }

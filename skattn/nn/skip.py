@@ -15,13 +15,19 @@ class WindowSkip(nn.Module):
 
     def __init__(self, window_length, n_channels, horizon, n_targets, n_params, n_future):
         super().__init__()
-        self.shape = horizon, n_targets, n_params
+        self.shape, self.n_rows = (horizon, n_targets, n_params), 1
         self.linear = _zero_linear(window_length * n_channels + horizon * n_future, horizon * n_targets * n_params)
 
     def forward(self, x, future=None):
         """Linear forecast of shape (B, H, M, P) from `x` (B, L, C) and `future` (B, H, K)."""
         x = x.flatten(1) if future is None else torch.cat([x.flatten(1), future.flatten(1)], 1)  # (B, L * C + H * K)
         return self.linear(x).unflatten(1, self.shape)  # (B, H, M, P)
+
+    @staticmethod
+    def rows(x, future, target, weight):
+        """The same as rows of a linear regression: features (B, L * C + H * K), outputs (B, H * M), weights (B, 1)."""
+        features = x.flatten(1) if future is None else torch.cat([x.flatten(1), future.flatten(1)], 1)
+        return features, target.flatten(1), weight[:, 0, :1]
 
 
 class ChannelSkip(nn.Module):
@@ -30,7 +36,7 @@ class ChannelSkip(nn.Module):
 
     def __init__(self, window_length, n_channels, horizon, n_targets, n_params, n_future):
         super().__init__()
-        self.n_targets, self.n_params = n_targets, n_params
+        self.n_targets, self.n_rows, self.n_params = n_targets, n_targets, n_params
         self.linear = _zero_linear(window_length, horizon * n_params)
         self.future = _zero_linear(n_future, n_targets * n_params) if n_future else None
 
@@ -41,6 +47,20 @@ class ChannelSkip(nn.Module):
         if future is not None:
             forecast = forecast + self.future(future).unflatten(2, (self.n_targets, self.n_params))  # (B, H, M, P)
         return forecast
+
+    @staticmethod
+    def rows(x, future, target, weight):
+        """The map from past to future as rows of a linear regression: features (B * M, L), outputs (B * M, H), weights
+        (B * M, 1). What is known ahead is left to training."""
+        own = x[..., : target.shape[2]].transpose(1, 2)  # (B, M, L)
+        return own.flatten(0, 1), target.transpose(1, 2).flatten(0, 1), weight.flatten()[:, None]
+
+
+def fill(skip, solution):
+    """Give a skip the `solution` (features + 1, outputs) of its regression, whose last row is the intercept."""
+    with torch.no_grad():
+        skip.linear.weight.copy_(solution[:-1].T)
+        skip.linear.bias.copy_(solution[-1])
 
 
 def _zero_linear(in_features, out_features):

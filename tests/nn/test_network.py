@@ -91,8 +91,9 @@ def test_diagram():
     known = network.future_normalization(future)[0].nan_to_num()
     query = summary + network.future_embedding(known, ~torch.isnan(future))
     z, state = network.state_attention(query, states, mask)
-    params = network.head(z) + network.skip(x, known)
-    assert_close(tuple(output), (params, loc_scale, observed, channel, input_, state))
+    skip = network.skip(x, known)
+    params = network.head(z) + skip
+    assert_close(tuple(output), (params, loc_scale, observed, channel, input_, state, skip))
 
 
 def test_diagram_of_dual_stage():
@@ -645,4 +646,4 @@ def test_combinations_cover_the_dictionaries():
     """A newcomer in a dictionary is in the tests above, for they iterate it."""
     names = [mark.args[1] for mark in (every_attention.mark, every_encoder.mark, every_normalization.mark)]
     assert [list(n) for n in names] == [[None, *ATTENTIONS], list(ENCODERS), list(NORMALIZATIONS)]
-    assert len(list(product(*names))) == 60
+    assert len(list(product(*names))) == 90

@@ -25,7 +25,7 @@ def column(*values):
 def make(name, loc, scale, n_local=None):
     """Make a normalisation with given statistics of the training data."""
     norm = NORMALIZATIONS[name](len(loc), n_local).double()
-    norm.load_state_dict({"loc": tensor(loc), "scale": tensor(scale)})
+    norm.load_state_dict(norm.state_dict() | {"loc": tensor(loc), "scale": tensor(scale)})
     return norm
 
 
@@ -65,6 +65,29 @@ def test_last_finds_the_last_observed_value(window, last):
     """Missing values at the end are passed over; a window of nothing else takes the training data's mean."""
     _, (loc, _) = make("last", [10.0], [2.0])(column(*window))
     assert_close(loc, column(last))
+
+
+def test_mean_by_hand():
+    """The level is the mean of what was observed, (1 + 5) / 2, the scale that of the training data."""
+    z, (loc, scale) = make("mean", [10.0], [2.0])(column(1.0, nan, 5.0))
+    assert_close((loc, scale), (column(3.0), column(2.0)))
+    assert_close(z, column(-1.0, nan, 1.0), equal_nan=True)
+    assert_close(make("mean", [10.0], [2.0])(column(nan, nan))[1][0], column(10.0))
+
+
+@pytest.mark.parametrize(("share", "level"), [(0.5, 6.0), (0.25, 8.0), (0.01, 8.0), (1.0, 5.0)])
+def test_trailing_by_hand(share, level):
+    """Of the steps 2, 6, 4, 8 the newest half has the mean 6, the newest step alone 8, the whole window 5."""
+    norm = make("trailing", [10.0], [2.0])
+    norm.share.fill_(share)
+    assert_close(norm(column(2.0, 6.0, 4.0, 8.0))[1], (column(level), column(2.0)))
+
+
+def test_trailing_part_that_is_missing():
+    """A newest part that was not observed takes the level of the training data, not of older steps."""
+    norm = make("trailing", [10.0], [2.0])
+    norm.share.fill_(0.25)
+    assert_close(norm(column(2.0, 6.0, 4.0, nan))[1][0], column(10.0))
 
 
 def test_window_by_hand():
@@ -150,7 +173,7 @@ def test_windows_are_independent(name):
 def test_statistics_travel_with_the_weights(name):
     """The statistics of the training data are buffers, not parameters, in the dtype of the module."""
     norm = NORMALIZATIONS[name](C)
-    assert sorted(norm.state_dict()) == ["loc", "scale"]
+    assert sorted(norm.state_dict()) == ["loc", "scale", *(["share"] if name == "trailing" else [])]
     assert not list(norm.parameters())
     assert norm(draw(B, L, C).float())[0].dtype == torch.float32
     assert norm.double()(draw(B, L, C))[0].dtype == torch.float64

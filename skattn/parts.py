@@ -1,0 +1,168 @@
+"""Which part carries a forecast: the level, the linear skip or the network, and how much of the network is used."""
+
+import math
+
+import numpy as np
+import torch
+
+from skattn.linear import MOST_FEATURES, PENALTIES, blocked_errors, solve, sum_up, window_errors
+from skattn.nn.skip import fill
+
+GATES = torch.linspace(0, 1, 11)
+PRIOR = 0.5  # of the network is used unless held-out windows tell better
+MOST_SAMPLES = 2048  # windows that levels and parts are compared on
+TRAILING = tuple(("trailing", share) for share in (1 / 16, 1 / 8, 1 / 4, 1 / 2))
+LEVELS = (("last", None), *TRAILING, ("mean", None), ("window", None))
+
+
+def solve_linear(network, train, valid=None, windows=None, levels=()):
+    """Give a network its level, and solve its linear skip in closed form.
+
+    Held-out windows choose the level and the penalty. Where blocks of all windows do not show that the linear forecast
+    is better than the level alone, or the held-out ones show that it is not, it stays zero. What is solved is the
+    squared error; for other losses the solution is where training starts from.
+
+    Parameters
+    ----------
+    network : AttentionLSTM
+        Whose normalisation is set and whose skip is filled.
+    train : WindowDataset
+        Windows to fit.
+    valid, windows : WindowDataset, default=None
+        Windows to choose on, if any are held out, and all windows.
+    levels : sequence of pairs of a key of NORMALIZATIONS and a share or None, default=()
+        What to choose the level from, the one to fall back to first; a share is that of the window which 'trailing'
+        averages. Nothing leaves it as it is.
+
+    Returns
+    -------
+    prior : float or None
+        How much of the network is used unless held-out windows tell better: half, or nothing where there is no linear
+        forecast, since what is not linear has then the more to prove. None where all of it is used, since the skip is
+        left to training.
+    """
+    if network.skip is None or network.config["n_params"] > 1 or network.skip.linear.in_features > MOST_FEATURES:
+        return None
+    sample = valid and _sample(windows)
+    level = valid and (window_errors(network, sample), window_errors(network, valid).mean())
+    if valid and levels:
+        choose_level(network, levels, train, valid)
+    sums = sum_up(network, train)
+    if sums is None:
+        return None
+    prior, (solution, _) = PRIOR, solve(sums, valid and sum_up(network, valid), overlap(train))
+    if valid and not _is_predictable(network, sample, valid, solution, *level, _overlap_of_sample(windows)):
+        prior, solution = 0.0, torch.zeros_like(solution)
+        if levels:
+            network.set_level(*levels[0])
+    fill(network.skip, solution)
+    if not network.head.squares:
+        return None
+    network.skip.linear.requires_grad_(False)
+    network.gate.fill_(prior)
+    return prior
+
+
+def _is_predictable(network, sample, valid, solution, level, held_out_level, overlap):
+    """Whether the linear forecast beats the level by two standard errors, and is no worse on held-out windows."""
+    if window_errors(network, valid, solution).mean() > held_out_level:
+        return False
+    return is_better(blocked_errors(network, sample, math.ceil(overlap)), level, overlap, n_errors=2)
+
+
+def choose_level(network, levels, train, valid):
+    """Give a network the level that its linear forecast does best with on held-out windows, of which it takes a sample.
+
+    Parameters are those of :func:`solve_linear`.
+    """
+    train, valid, errors = _sample(train), _sample(valid), []
+    for level in levels:
+        network.set_level(*level)
+        sums, held_out = sum_up(network, train), sum_up(network, valid)
+        errors.append(solve(sums, held_out, penalties=PENALTIES[::4])[1] if sums and held_out else np.inf)
+    network.set_level(*levels[int(np.argmin(errors))])
+
+
+def shrink_network(network, train, valid, prior):
+    """Choose on held-out windows how much of what the network adds to its skip is used, and tell what each part does.
+
+    Returns
+    -------
+    losses : dict of str to float
+        Mean loss of the 'level', of the 'linear' forecast, of that with the whole 'network' and of the 'forecast' with
+        as much of it as is used, and the 'gate' that says so. Empty if the loss is one number for all windows.
+    """
+    network.gate.fill_(1)
+    losses = part_losses(network, valid or train)
+    if losses is None:
+        return {}
+    whole, gate = losses.pop("network"), 1.0 if prior is None else prior  # (n, gates)
+    if valid and prior is not None:
+        best = int(whole.mean(0).argmin())
+        shared = _overlap_of_sample(valid)
+        certain = is_better(whole[:, best], losses["linear"], shared, n_errors=1 if prior else 3)
+        gate = float(GATES[best]) if certain else min(float(GATES[best]), prior)
+    network.gate.fill_(gate)
+    losses |= {"network": whole[:, -1], "forecast": whole[:, round(gate * (len(GATES) - 1))]}
+    return {name: float(loss.mean()) for name, loss in losses.items()} | {"gate": gate}
+
+
+@torch.inference_mode()
+def part_losses(network, windows):
+    """Loss of each window (n,) of the level and of the linear forecast, and with each gate (n, gates) of the network.
+
+    In units of the training data, whatever the scale of a window, for a sample of windows that have targets. None where
+    the user's loss is a single number.
+    """
+    network.eval()
+    device, found = network.head.bias.device, []
+    for batch, (target, weight) in _sample(windows).batches(128):
+        target, weight = target.to(device), weight.to(device)
+        output = network(**{name: values.to(device) for name, values in batch.items()})
+        linear = torch.zeros_like(output.params) if output.skip is None else output.skip  # (B, H, M, P)
+        added = output.params - linear  # (B, H, M, P)
+        units = network.units(output.loc_scale) ** (2 if network.head.squares else 1)  # (B or 1, 1, M or 1)
+        weight = units * weight if len(weight) else units
+        forecasts = torch.zeros_like(linear), linear, *(linear + gate * added for gate in GATES.to(device))
+        losses = [window_losses(network, output._replace(params=params), target, weight) for params in forecasts]
+        if losses[0] is None:
+            return None
+        found.append(torch.stack(losses, 1).cpu())  # (B, 2 + gates)
+    found = torch.cat(found).numpy()
+    found = found[~np.isnan(found[:, 0])]
+    return {"level": found[:, 0], "linear": found[:, 1], "network": found[:, 2:]}
+
+
+def window_losses(network, output, target, weight=1.0):
+    """Loss of each window (B,), NaN where it has no target; None where the user's loss is a single number."""
+    observed = ~torch.isnan(target)  # (B, H, M)
+    losses = network.loss(output, torch.where(observed, target, 0.0))
+    if losses.dim() == 0:
+        return None
+    return (losses * observed * weight).sum((1, 2)) / observed.sum((1, 2))
+
+
+def is_better(losses, others, overlap, n_errors=1):
+    """Whether `losses` of windows are less than `others` by more than `n_errors` standard errors of the mean.
+
+    As many windows as share a target count as one.
+    """
+    gain = others - losses
+    return bool(gain.mean() > n_errors * gain.std() * (overlap / len(gain)) ** 0.5)
+
+
+def overlap(windows):
+    """How many windows share a target."""
+    return windows.gap + 1 if windows.autoregressive else 1
+
+
+def _stride(windows):
+    return -(-len(windows) // MOST_SAMPLES)
+
+
+def _sample(windows):
+    return windows.take(slice(None, None, _stride(windows)))
+
+
+def _overlap_of_sample(windows):
+    return max(1, overlap(windows) / _stride(windows))

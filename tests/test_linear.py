@@ -1,0 +1,197 @@
+"""Tests of the linear forecast in closed form: by hand, beside scikit-learn's ridge, with gaps and weights."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.linear_model import Ridge
+
+from skattn.linear import PENALTIES, Sums, blocked_errors, solve, sum_up, window_errors
+from skattn.nn import AttentionLSTM
+from skattn.windows import WindowDataset, cut
+
+L, C, H, M, K = 5, 3, 2, 2, 1
+
+
+def draw(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def network(**params):
+    small = {"hidden_size": 2, "embedding_dim": 2, "attention_dim": 2, "normalization": "identity"}
+    return AttentionLSTM(L, C, **{"horizon": H, "n_targets": M, **small, **params}).double().eval()
+
+
+def rows(n=61, weight=None):
+    """Windows whose targets are no channels of them."""
+    arrays = {"past": draw(n, L, C), "target": draw(n, H, M, seed=1)}
+    return WindowDataset(arrays if weight is None else arrays | {"weight": weight})
+
+
+def series(n=61, **options):
+    return cut(draw(n, C).cumsum(0), L, H, n_targets=M, **options)
+
+
+def sums_of(X, Y, weight=None):
+    """Sums of plain tables."""
+    X = np.column_stack([X, np.ones(len(X))])
+    weight = np.ones(len(X)) if weight is None else weight
+    products = (X.T * weight) @ X, (X.T * weight) @ Y
+    return Sums(*map(torch.from_numpy, products), float((Y**2 * weight[:, None]).sum()))
+
+
+def ridge(X, Y, penalty, weight=None):
+    """The same by scikit-learn, whose penalty is on the sum of squares."""
+    mean, total = np.average(X, axis=0, weights=weight), len(X) if weight is None else weight.sum()
+    scale = np.average((X - mean) ** 2, axis=0, weights=weight).mean() * total
+    model = Ridge(penalty * scale, solver="cholesky").fit(X, Y, sample_weight=weight)
+    return np.vstack([np.atleast_2d(model.coef_).T, model.intercept_])
+
+
+# ------------------------------------------------------------------------------------------------------------- sums
+
+
+def test_sums_by_hand():
+    """Two windows of two steps, one step ahead: features beside a one, and targets."""
+    net = AttentionLSTM(2, 1, normalization="identity").double()
+    past, target = np.array([[[1.0], [2.0]], [[3.0], [5.0]]]), np.array([[[10.0]], [[20.0]]])
+    sums = sum_up(net, WindowDataset({"past": past, "target": target}))
+    # 1 + 9, 2 + 15, 4 + 25; sums 4, 7, 2; with the targets 10 + 60, 20 + 100, 30
+    assert_array_equal(sums.gram, [[10, 17, 4], [17, 29, 7], [4, 7, 2]])
+    assert_array_equal(sums.cross, [[70], [120], [30]])
+    assert (sums.square, sums.weight) == (500, 2)
+
+
+@pytest.mark.parametrize("windows", [rows(), rows(weight=draw(61, 1, 1, seed=2) ** 2)], ids=["even", "weighted"])
+def test_sums_of_rows_are_those_of_a_table(windows):
+    """For targets that are no channels, every value of the window is a feature of a row per window."""
+    arrays = windows.arrays
+    weight = arrays.get("weight", np.ones((61, 1, 1))).ravel()
+    expected = sums_of(arrays["past"].reshape(61, -1), arrays["target"].reshape(61, -1), weight)
+    for ours, theirs in zip(sum_up(network(), windows), expected, strict=True):
+        assert_allclose(ours, theirs, rtol=1e-10)
+
+
+def test_sums_of_a_series_are_shared_by_its_targets():
+    """For targets that are channels, a row is the own past of one target of one window."""
+    windows = series()
+    past, target = windows.arrays["past"], windows.arrays["target"]
+    X = np.concatenate([past[:, :, m] for m in range(M)])
+    Y = np.concatenate([target[:, :, m] for m in range(M)])
+    for ours, theirs in zip(sum_up(network(autoregressive=True), windows), sums_of(X, Y), strict=True):
+        assert_allclose(ours, theirs, rtol=1e-10)
+
+
+def test_chunks_do_not_matter(monkeypatch):
+    """Sums are the same window by window."""
+    whole = sum_up(network(), rows())
+    monkeypatch.setattr("skattn.linear.CHUNK", 1)
+    for ours, theirs in zip(sum_up(network(), rows()), whole, strict=True):
+        assert_allclose(ours, theirs, rtol=1e-10)
+
+
+def test_missing_targets_leave_their_row_out():
+    """A window and target of which a step ahead is missing counts nothing; without any other there are no sums."""
+    windows, net = series(), network(autoregressive=True)
+    target = windows.arrays["target"].copy()
+    target[3:20, 1, 0] = np.nan
+    past = windows.arrays["past"]
+    X = np.concatenate([np.delete(past[..., 0], np.s_[3:20], 0), past[..., 1]])
+    Y = np.concatenate([np.delete(target[..., 0], np.s_[3:20], 0), target[..., 1]])
+    holed = WindowDataset({"past": past, "target": target}, autoregressive=True)
+    for ours, theirs in zip(sum_up(net, holed), sums_of(X, Y), strict=True):
+        assert_allclose(ours, theirs, rtol=1e-10)
+    none = WindowDataset({"past": past, "target": np.full_like(target, np.nan)}, autoregressive=True)
+    assert sum_up(net, none) is None
+
+
+def test_rows_weigh_as_much_as_their_scale():
+    """With a scale of each window's own, errors still are those of the units of the training data."""
+    net = network(autoregressive=True, normalization="window")
+    net.normalization.scale.fill_(2.0)
+    windows = series()
+    past, target = windows.arrays["past"][..., :M], windows.arrays["target"]
+    expected = ((target - past.mean(1, keepdims=True)) / 2) ** 2
+    assert_allclose(window_errors(net, windows), expected.mean((1, 2)), rtol=1e-10)
+
+
+# ------------------------------------------------------------------------------------------------------------ solve
+
+
+def test_loss_by_hand():
+    """Of y = 2 x + 1 at x = 1 and 3, targets 4 and 6: errors 1 and -1."""
+    sums = sums_of(np.array([[1.0], [3.0]]), np.array([[4.0], [6.0]]))
+    assert sums.loss(torch.tensor([[2.0], [1.0]]).double()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("weight", [None, draw(61, seed=3) ** 2], ids=["even", "weighted"])
+def test_solution_is_that_of_scikit_learn(weight):
+    """Held-out rows choose the penalty, and the solution is the ridge regression of that penalty."""
+    X, Y = draw(61, L), draw(61, M, seed=1) + draw(61, L)[:, :M]
+    X_valid, Y_valid = draw(31, L, seed=4), draw(31, M, seed=5) + draw(31, L, seed=4)[:, :M]
+    valid = sums_of(X_valid, Y_valid)
+    candidates = [ridge(X, Y, penalty, weight) for penalty in PENALTIES]
+    errors = [float(((X_valid @ one[:-1] + one[-1] - Y_valid) ** 2).mean()) for one in candidates]
+    solution, error = solve(sums_of(X, Y, weight), valid)
+    assert_allclose(solution, candidates[int(np.argmin(errors))], rtol=1e-6, atol=1e-9)
+    assert error == pytest.approx(min(errors))
+
+
+@pytest.mark.parametrize("overlap", [1, 4])
+def test_cross_validation_is_generalised(overlap):
+    """Without held-out rows: the error over the square of one minus the degrees of freedom per independent row."""
+    X, Y = draw(61, L), draw(61, 1, seed=1) + draw(61, L)[:, :1]
+    centred, found = X - X.mean(0), []
+    for penalty in PENALTIES:
+        one = ridge(X, Y, penalty)
+        alpha = penalty * centred.var(0).mean() * 61
+        hat = centred @ np.linalg.solve(centred.T @ centred + alpha * np.eye(L), centred.T)
+        left = 1 - (1 + np.trace(hat)) * overlap**0.5 / 61
+        found.append(float(((X @ one[:-1] + one[-1] - Y) ** 2).mean()) / left**2)
+    solution, error = solve(sums_of(X, Y), overlap=overlap)
+    assert error == pytest.approx(min(found))
+    assert_allclose(solution, ridge(X, Y, PENALTIES[int(np.argmin(found))]), rtol=1e-6, atol=1e-9)
+
+
+def test_level_where_nothing_can_be_learned():
+    """Of targets that have nothing to do with held-out ones, the solution is exactly zero."""
+    X, Y = draw(61, L), draw(61, 1, seed=1) + 5
+    solution, error = solve(sums_of(X, Y), sums_of(draw(31, L), -Y[:31]))
+    assert (solution == 0).all()
+    assert error == pytest.approx(float((Y[:31] ** 2).mean()))
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_fewer_rows_than_features(n):
+    """A row or two give a finite answer, and constant features no division by zero."""
+    for X in (draw(n, L), np.ones((n, L))):
+        solution, error = solve(sums_of(X, draw(n, 1, seed=1)))
+        assert torch.isfinite(solution).all()
+        assert np.isfinite(error)
+
+
+# ----------------------------------------------------------------------------------------------------------- blocks
+
+
+def test_blocks_do_not_see_what_they_are_asked_for():
+    """The windows of a block are forecast from those that share no target with it."""
+    net, windows = network(autoregressive=True, normalization="last"), series(121)
+    errors = blocked_errors(net, windows, overlap=H, n_blocks=3)
+    n = len(windows)
+    first, second, third = np.array_split(np.arange(n), 3)
+    for block, far in (
+        (first, np.arange(first[-1] + H, n)),
+        (second, np.r_[: second[0] - H + 1, second[-1] + H : n]),
+        (third, np.arange(third[0] - H + 1)),
+    ):
+        solution, _ = solve(sum_up(net, windows.take(far)), overlap=H)
+        assert_allclose(errors[block], window_errors(net, windows.take(block), solution), rtol=1e-10)
+
+
+def test_errors_of_windows():
+    """The error of a window is the mean over its targets and steps ahead."""
+    net, windows = network(autoregressive=True), series()
+    solution = torch.from_numpy(draw(L + 1, H, seed=7))
+    past, target = windows.arrays["past"][..., :M], windows.arrays["target"]
+    forecast = np.einsum("nlm,lh->nhm", past, solution[:-1]) + solution[-1].numpy()[:, None]
+    assert_allclose(window_errors(net, windows, solution), ((target - forecast) ** 2).mean((1, 2)), rtol=1e-10)

@@ -1,0 +1,232 @@
+"""Tests of the parts of a forecast: which levels are chosen, when there is a linear part, how much of the network."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+
+from skattn import AttentionLSTMClassifier, AttentionLSTMForecaster, AttentionLSTMRegressor
+from skattn.parts import GATES, PRIOR, is_better, overlap, part_losses
+from skattn.windows import WindowDataset, cut
+
+L, C, H = 7, 2, 3
+SMALL = {"hidden_size": 4, "embedding_dim": 4, "attention_dim": 4, "max_epochs": 3, "random_state": 0}
+
+
+def regressor(**params):
+    return AttentionLSTMRegressor(**SMALL | params)
+
+
+def walk(seed, n=400):
+    return np.random.default_rng(seed).normal(size=(n, 1)).cumsum(0).astype(np.float32)
+
+
+def wave(n=400, noise=0.1, period=12):
+    """Make a seasonal series, with a level that is easily forecast."""
+    rng = np.random.default_rng(0)
+    return (np.sin(2 * np.pi * np.arange(n) / period)[:, None] + noise * rng.normal(size=(n, 1))).astype(np.float32)
+
+
+def table(n=400, seed=0):
+    return np.random.default_rng(seed).normal(size=(n, L, C)).astype(np.float32)
+
+
+# ----------------------------------------------------------------------------------------------------------- linear
+
+
+def test_linear_target_is_solved():
+    """What is linear is the skip's before training: nothing is left for the network."""
+    X = table()
+    y = 3 * X[:, 4, 0] - X[:, 2, 1] + 100
+    model = regressor(max_epochs=1).fit(X, y)
+    assert model.components_["linear"] < 1e-6 * model.components_["level"]
+    weight = model.network_.skip.linear.weight.detach().numpy().reshape(L, C) * model.y_scale_[0]
+    expected = np.zeros((L, C))
+    expected[4, 0], expected[2, 1] = 3, -1
+    assert_allclose(weight / X.std((0, 1)), expected, atol=0.05)
+
+
+def test_solved_skip_is_left_alone():
+    """Training changes the network, not the skip, also after pickling."""
+    X = table()
+    model = regressor().fit(X, X[:, 4, 0] + abs(X[:, 2, 1]))
+    solved = model.network_.skip.linear.weight.clone()
+    for later in (model, pickle.loads(pickle.dumps(model))):
+        network = later.network_.head.weight.clone()
+        later.partial_fit(X, X[:, 4, 0] + abs(X[:, 2, 1]))
+        assert torch.equal(later.network_.skip.linear.weight, solved)
+        assert not torch.equal(later.network_.head.weight, network)
+
+
+@pytest.mark.parametrize("loss", ["absolute_error", "huber", torch.nn.L1Loss])
+def test_other_losses_start_from_the_solution(loss):
+    """For a loss that is no square, the skip goes on learning, and all of the network is used."""
+    X = table()
+    y = X[:, 4, 0] + np.random.default_rng(1).exponential(size=len(X))
+    model = regressor(loss=loss, lr=1e-30, optimizer="sgd").fit(X, y)
+    assert model.score(X, y) > 0.3
+    assert model.components_["gate"] == 1
+    before = model.network_.skip.linear.weight.clone()
+    model.set_params(lr=0.1, warm_start=True).fit(X, y)
+    assert not torch.equal(model.network_.skip.linear.weight, before)
+
+
+def test_targets_that_are_missing():
+    """Without a window that has all of its targets nothing is solved, and the skip is trained."""
+    values = wave(60)
+    values[::3] = np.nan
+    model = regressor(early_stopping=False).fit_windows(cut(values, L, H))
+    assert model.network_.skip.linear.weight.requires_grad
+    assert (model.network_.skip.linear.weight != 0).any()
+    assert np.isfinite(model.predict_windows(cut(values, L, H))).all()
+
+
+def test_too_many_features_are_left_to_training(monkeypatch):
+    """The sums of products of very many values would not fit."""
+    monkeypatch.setattr("skattn.parts.MOST_FEATURES", L * C - 1)
+    X = table(60)
+    assert regressor().fit(X, X[:, 0, 0]).network_.skip.linear.weight.requires_grad
+
+
+# ------------------------------------------------------------------------------------------------------ never worse
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_random_walks_are_not_forecast(seed):
+    """Where nothing can be learned the forecast is exactly the last value."""
+    values = walk(seed)
+    model = regressor(lr=0.003).fit_windows(cut(values[:300], 36, 12))
+    assert model.components_["gate"] == 0
+    windows = cut(values[264:], 36, 12)
+    last = windows.arrays["past"][:, -1:]
+    assert_array_equal(model.predict_windows(windows), np.broadcast_to(last, (len(last), 12, 1)))
+
+
+@pytest.mark.parametrize("make", [walk, lambda seed: wave(), lambda seed: wave(noise=2.0)])
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("normalization", ["auto", "last", "window"])
+def test_never_worse_on_what_is_held_out(make, seed, normalization):
+    """The forecast is no worse than the linear one there, and that no worse than the last value."""
+    model = regressor(normalization=normalization, random_state=seed)
+    parts = model.fit_windows(cut(make(seed), 24, H)).components_
+    assert parts["forecast"] <= parts["linear"] * (1 + 1e-5)
+    assert parts["linear"] <= parts["level"] * (1 + 1e-5)
+
+
+def test_wave_is_linear():
+    """What can be forecast is, and the parts say by whom."""
+    parts = regressor().fit_windows(cut(wave(), 24, H)).components_
+    assert parts["linear"] < 0.1 * parts["level"]
+    assert list(parts.index) == ["level", "linear", "network", "forecast", "gate"]
+
+
+def test_network_is_used_where_it_helps():
+    """Of a target that no linear model sees, all or nearly all of the network is used."""
+    X = table(800)
+    model = regressor(hidden_size=16, embedding_dim=16, max_epochs=40).fit(X, abs(X[:, 4, 0]))
+    parts = model.components_
+    assert parts["gate"] > 0.8
+    assert parts["forecast"] < 0.3 * parts["linear"]
+
+
+def test_prior_without_windows_to_choose_on():
+    """Where none are held out, half of the network is used."""
+    X = table(60)
+    model = regressor().fit(X, X[:, 4, 0])
+    assert float(model.network_.gate) == model.components_["gate"] == PRIOR
+
+
+@pytest.mark.parametrize("kind", [AttentionLSTMRegressor, AttentionLSTMClassifier])
+def test_without_a_skip_all_of_the_network_is_used(kind):
+    """A network to be read is used as it is; so is a classifier."""
+    X = table()
+    y = X[:, 4, 0] > 0 if kind is AttentionLSTMClassifier else X[:, 4, 0]
+    model = kind(**SMALL, linear_skip=kind is AttentionLSTMClassifier).fit(X, y)
+    assert model.components_["gate"] == 1
+    assert model.components_["forecast"] == model.components_["network"] < model.components_["level"]
+
+
+def test_parts_of_a_single_number():
+    """Of a loss that has summed already there are no parts to tell."""
+
+    class Summed(torch.nn.Module):
+        def forward(self, prediction, target):
+            return ((prediction - target) ** 2).mean()
+
+    X = table(60)
+    assert regressor(loss=Summed).fit(X, X[:, 0, 0]).components_.empty
+
+
+def test_parts_need_a_fit():
+    """As every attribute of a fitted estimator."""
+    with pytest.raises(AttributeError, match="not fitted"):
+        regressor().components_  # noqa: B018
+
+
+def test_losses_of_parts_by_hand():
+    """Level, linear and whole forecasts, and what lies between, in units of the training data."""
+    values = wave(100)
+    model = regressor(normalization="window", early_stopping=False).fit_windows(cut(values, 24, H))
+    windows = cut(values, 24, H)
+    network = model.network_
+    network.gate.fill_(1)
+    losses = part_losses(network, windows)
+    past, target = windows.arrays["past"], windows.arrays["target"]
+    scale = float(network.normalization.scale)
+    level = ((target - past.mean(1, keepdims=True)) / scale) ** 2
+    assert_allclose(losses["level"], level.mean((1, 2)), rtol=1e-4)
+    for gate, name in ((0.0, "linear"), (1.0, "network")):
+        network.gate.fill_(gate)
+        expected = ((model.predict_windows(windows) - target) / scale) ** 2
+        ours = losses[name] if name == "linear" else losses["network"][:, -1]
+        assert_allclose(ours, expected.mean((1, 2)), rtol=1e-3, atol=1e-6)
+    assert losses["network"].shape == (len(windows), len(GATES))
+
+
+# ----------------------------------------------------------------------------------------------------------- levels
+
+
+def test_level_is_chosen_on_what_is_held_out():
+    """Noise about a fixed mean is forecast by a mean; a walk with a season by its last value."""
+    noise = np.random.default_rng(0).normal(size=(600, 1)).astype(np.float32) + wave(600)
+    model = regressor().fit_windows(cut(noise, 36, 6))
+    assert model.network_.config["normalization"] in ("trailing", "mean", "window")
+    seasonal = walk(0, 600) + 10 * wave(600)
+    assert regressor().fit_windows(cut(seasonal, 36, 6)).network_.config["normalization"] == "last"
+
+
+def test_chosen_level_is_kept(tmp_path):
+    """A copy and a pickle forecast with the level that was chosen."""
+    noise = pd.Series(np.random.default_rng(0).normal(size=600) + wave(600)[:, 0])
+    model = AttentionLSTMForecaster(regressor(), window_length=36).fit(noise, fh=[1, 2])
+    assert model.regressor_.network_.config["normalization"] != "last"
+    assert_array_equal(pickle.loads(pickle.dumps(model)).predict(), model.predict())
+
+
+def test_named_level_is_taken():
+    """A level by name is not replaced; of 'trailing' the share is chosen."""
+    for name in ("last", "mean", "trailing", "window", "global"):
+        model = regressor(normalization=name).fit_windows(cut(wave(), 24, H))
+        assert model.network_.config["normalization"] == name
+    assert float(regressor(normalization="trailing").fit_windows(cut(wave(), 24, H)).network_.normalization.share) < 1
+
+
+# --------------------------------------------------------------------------------------------------------- evidence
+
+
+def test_better_by_hand():
+    """A mean gain of 2 of four windows that vary by 2: the standard error is 1, and twice that if four share."""
+    others, losses = np.array([4.0, 0.0, 4.0, 0.0]), np.zeros(4)
+    assert is_better(losses, others, 1)
+    assert not is_better(losses, others, 1, n_errors=2)
+    assert not is_better(losses, others, 4)
+    assert not is_better(others, losses, 1)
+
+
+def test_overlap():
+    """Windows of a series share as many targets as it has steps ahead; those of rows none."""
+    assert overlap(cut(wave(), L, 5)) == 5
+    assert overlap(WindowDataset({"past": table(), "target": table()[:, :1]}, gap=4)) == 1
