@@ -99,12 +99,17 @@ PARAMETERS = """Parameters
         Width that the values of a step, beside their observed mask, are embedded to.
     dropout : float, default=0.0
         Probability of a zero between layers of the encoder and before the head.
-    normalization : {'auto', 'global', 'last', 'window', 'identity'} or type, default='auto'
-        Level and scale taken out of every window: mean and deviation of the training data, the window's last value,
-        the window's own mean and deviation, or nothing. 'auto' is 'last' where the targets are channels of the
-        window, as in a forecaster, and 'global' elsewhere.
+    normalization : {'auto', 'global', 'last', 'trailing', 'mean', 'window', 'identity'} or type, default='auto'
+        Level and scale taken out of every window: mean and deviation of the training data; the window's last value,
+        the mean of its newest part or its mean, in deviations of the training data; the window's own mean and
+        deviation; or nothing. Where the targets are channels of the window, as in a forecaster, and windows are held
+        out, 'auto' lets these choose among 'last', 'trailing', 'mean' and 'window', and 'trailing' how large its part
+        is. Without them 'auto' is 'last' there, and 'trailing' half of the window. Elsewhere 'auto' is 'global'.
     linear_skip : bool, default=True
-        Whether a linear forecast from the window is added to the network's.
+        Whether a linear forecast from the window carries what is linear. For the squared error it is solved before
+        training, as a ridge regression over all windows, and the network learns what is left; held-out windows say how
+        much of the network is then used, which can be nothing (`components_`). Without it, all passes through the
+        attention.
     loss : {loss_names}, torch.nn.Module or type, default={loss_default!r}
         What training minimises, on standardised targets.
     optimizer : {'adam', 'adamw', 'sgd', 'rmsprop'} or type, default='adam'
@@ -161,6 +166,10 @@ ATTRIBUTES = """network_ : skattn.nn.AttentionLSTM
         The trained network.
     net_ : skattn.net.WindowNet
         skorch's net that trained it last; absent after unpickling.
+    components_ : pandas.Series
+        Which part carries the forecast, on the windows held out or else on those of training: the mean loss of the
+        'level' alone, with the 'linear' forecast, with all of the 'network', and of the 'forecast', which uses the
+        share 'gate' of the network. In units of the training data.
     history_ : pandas.DataFrame
         A row per epoch: train_loss, valid_loss with early stopping, dur in seconds.
     n_features_in_ : int

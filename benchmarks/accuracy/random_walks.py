@@ -37,9 +37,9 @@ def main():
         )
         print(rows[-1], flush=True)
     notes = (
-        f"Mean squared error of {HORIZON} steps ahead from each of the {AFTER - HORIZON + 1} origins after the series that "
-        f"was fitted, over that of the last value repeated; walks {WALKS[0]} to {WALKS[-1]} of independent normal steps, "
-        "each with a network of its own."
+        f"Mean squared error of {HORIZON} steps ahead from each of the {AFTER - HORIZON + 1} origins after the series "
+        f"that was fitted, over that of the last value repeated; walks {WALKS[0]} to {WALKS[-1]} of independent normal "
+        "steps, each with a network of its own."
     )
     save(__file__, rows, notes)
 
