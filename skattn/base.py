@@ -168,7 +168,7 @@ class BaseAttentionLSTM(RowsAsWindows, Parameters, CallbackSupportMixin, BaseEst
         """A new network, with weights drawn from `random_state` and scales taken from the windows."""
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         self._generator = torch.Generator().manual_seed(int(seed))
-        self._history = []
+        self._history, self._components = [], {}
         for name in ("net_", "network_"):
             self.__dict__.pop(name, None)
         self.network_ = self._make_network(windows.sizes, n_params)

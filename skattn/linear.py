@@ -33,14 +33,16 @@ class Sums(NamedTuple):
 
 @torch.inference_mode()
 def sum_up(network, windows):
-    """Sums over the rows that `network.skip` makes of windows; None if no row has all of its targets."""
+    """Sums over the rows that `network.skip` makes of windows; None if no row has all of its targets, or if values are
+    too large to be multiplied."""
     gram, cross, square = None, None, 0.0
     for rows, outputs, weights in _chunks(network, windows):  # (R, F + 1), (R, O), (R, 1)
         weighed = rows * weights  # (R, F + 1)
         products = (weighed.T @ rows).double().cpu(), (weighed.T @ outputs).double().cpu()
         gram, cross = products if gram is None else (gram + products[0], cross + products[1])
         square += float((outputs.double() ** 2 * weights).sum())
-    return Sums(gram, cross, square) if float(gram[-1, -1]) > 0 else None
+    there = float(gram[-1, -1]) > 0 and bool(torch.isfinite(gram).all()) and bool(torch.isfinite(cross).all())
+    return Sums(gram, cross, square) if there else None
 
 
 def solve(train, valid=None, overlap=1, penalties=PENALTIES):

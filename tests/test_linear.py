@@ -105,6 +105,13 @@ def test_missing_targets_leave_their_row_out():
     assert sum_up(net, none) is None
 
 
+def test_values_that_are_too_large():
+    """Products that overflow give no sums: the skip is left to training."""
+    windows = rows()
+    windows.arrays["past"] = windows.arrays["past"] * 1e200
+    assert sum_up(network(), windows) is None
+
+
 def test_rows_weigh_as_much_as_their_scale():
     """With a scale of each window's own, errors still are those of the units of the training data."""
     net = network(autoregressive=True, normalization="window")

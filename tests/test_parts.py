@@ -160,6 +160,12 @@ def test_parts_of_a_single_number():
     assert regressor(loss=Summed).fit(X, X[:, 0, 0]).components_.empty
 
 
+def test_parts_after_partial_fit_alone():
+    """Nothing has been compared yet."""
+    X = table(60)
+    assert regressor().partial_fit(X, X[:, 0, 0]).components_.empty
+
+
 def test_parts_need_a_fit():
     """As every attribute of a fitted estimator."""
     with pytest.raises(AttributeError, match="not fitted"):

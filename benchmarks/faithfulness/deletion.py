@@ -20,6 +20,7 @@ SETTINGS = {
     "linear_skip=False": {"linear_skip": False},
     "to be read": READABLE,
     "to be read, entmax15": {**READABLE, "attention_activation": "entmax15"},
+    "to be read, normalization='window'": {**READABLE, "normalization": "window"},
 }
 
 
