@@ -48,6 +48,8 @@ NETWORK_PARAMETERS = (
     "channel_attention",
     "attention_dim",
     "num_heads",
+    "patch_length",
+    "channel_mode",
     "encoder",
     "hidden_size",
     "num_layers",
@@ -85,6 +87,13 @@ PARAMETERS = """Parameters
     num_heads : int, default=1
         Heads of every attention, and of the transformer encoder. It must divide `attention_dim`, `embedding_dim`
         and `hidden_size`.
+    patch_length : int, default=1
+        Steps that are joined to one before attention and encoder, and steps ahead that are decoded together, each
+        block from a query of its own. Weights of a patch are shared by its steps. Long windows want it: twelve steps
+        a patch cost a twelfth.
+    channel_mode : {'mixed', 'independent'}, default='mixed'
+        Whether the network reads all channels at once, or each target by itself, beside the drivers and an embedding of
+        its name, with the same weights for all. Only used where targets are channels of the window.
     encoder : {'lstm', 'gru', 'transformer', 'dual_stage'} or type, default='lstm'
         What turns the embedded window into states. 'dual_stage' is the network of Qin et al. (2017), DA-RNN: each
         step's drivers are weighed as the encoder's state asks for, by `channel_attention` or else `attention`, and
@@ -191,6 +200,8 @@ class Parameters:
     channel_attention: object = None
     attention_dim: int = 32
     num_heads: int = 1
+    patch_length: int = 1
+    channel_mode: str = "mixed"
     encoder: object = "lstm"
     hidden_size: int = 32
     num_layers: int = 1
@@ -229,6 +240,8 @@ class Parameters:
         "channel_attention": [StrOptions(set(ATTENTIONS)), SubclassOf(Attention), None],
         "attention_dim": [Interval(Integral, 1, None, closed="left")],
         "num_heads": [Interval(Integral, 1, None, closed="left")],
+        "patch_length": [Interval(Integral, 1, None, closed="left")],
+        "channel_mode": [StrOptions({"mixed", "independent"})],
         "encoder": [StrOptions({*ENCODERS, "dual_stage"}), SubclassOf(torch.nn.Module)],
         "hidden_size": [Interval(Integral, 1, None, closed="left")],
         "num_layers": [Interval(Integral, 1, None, closed="left")],

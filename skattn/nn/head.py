@@ -14,7 +14,7 @@ from skattn.nn.normalization import Normalization
 
 
 class Head(nn.Module, ABC):
-    """One linear map for each step ahead: ``z (B, H, E) -> params (B, H, M, P)``.
+    """One linear map for each block of steps ahead: ``z (B, H / block, E) -> params (B, H, M, P)``.
 
     Parameters
     ----------
@@ -23,19 +23,23 @@ class Head(nn.Module, ABC):
     loss : str, torch.nn.Module or type
         A key of `LOSSES`, or a loss of torch's kind, called as ``loss(prediction, target)``. One with an attribute
         `reduction` is copied and set to ``"none"``, so that weights and missing targets count.
+    block : int, default=1
+        Steps ahead that share a state.
     """
 
-    def __init__(self, in_features, horizon, n_targets, n_params, loss):
+    def __init__(self, in_features, horizon, n_targets, n_params, loss, block=1):
         super().__init__()
-        self.n_targets = n_targets
-        self.weight = nn.Parameter(torch.empty(horizon, in_features, n_targets * n_params))
-        self.bias = nn.Parameter(torch.zeros(horizon, 1, n_targets * n_params))
+        self.horizon, self.block, self.shape = horizon, block, (block, n_targets, n_params)
+        self.n_blocks = -(-horizon // block)
+        self.weight = nn.Parameter(torch.empty(self.n_blocks, in_features, block * n_targets * n_params))
+        self.bias = nn.Parameter(torch.zeros(self.n_blocks, 1, block * n_targets * n_params))
         nn.init.uniform_(self.weight, -(in_features**-0.5), in_features**-0.5)
         self.criterion = LOSSES[loss] if isinstance(loss, str) else _unreduced(loss)
 
     def forward(self, z):
-        params = torch.baddbmm(self.bias, z.transpose(0, 1), self.weight)  # (H, B, M * P)
-        return params.transpose(0, 1).unflatten(2, (self.n_targets, -1))  # (B, H, M, P)
+        params = torch.baddbmm(self.bias, z.transpose(0, 1), self.weight)  # (H / block, B, block * M * P)
+        params = params.transpose(0, 1).unflatten(2, self.shape).flatten(1, 2)  # (B, at least H, M, P)
+        return params[:, : self.horizon]  # (B, H, M, P)
 
     @property
     def squares(self):

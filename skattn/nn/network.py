@@ -17,6 +17,7 @@ from skattn.nn.embedding import Embedding
 from skattn.nn.encoder import ENCODERS
 from skattn.nn.head import HEADS
 from skattn.nn.normalization import NORMALIZATIONS
+from skattn.nn.patching import patch, spread
 from skattn.nn.placement import ChannelAttention, InputAttention, StateAttention
 from skattn.nn.random import Dropout
 from skattn.nn.skip import ChannelSkip, WindowSkip
@@ -50,7 +51,7 @@ class AttentionLSTM(nn.Module):
     n_params : int, default=1
         Parameters per target ``P``: the number of classes for the head ``"class"``.
     head, loss, attention, attention_position, attention_activation, attention_noise, \
-channel_attention, attention_dim, num_heads, encoder, hidden_size, num_layers, embedding_dim, dropout, normalization, \
+channel_attention, attention_dim, num_heads, patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dropout, normalization, \
 linear_skip
         As in :class:`~skattn.AttentionLSTMRegressor`.
     """
@@ -73,6 +74,8 @@ linear_skip
         channel_attention=None,
         attention_dim=32,
         num_heads=1,
+        patch_length=1,
+        channel_mode="mixed",
         encoder="lstm",
         hidden_size=32,
         num_layers=1,
@@ -91,31 +94,37 @@ linear_skip
             None if choice is None else component(ATTENTIONS, choice) for choice in (attention, channel_attention)
         )
         sizes = attention_dim, num_heads, component(ACTIVATIONS, attention_activation)
+        self.identity = None  # of targets that have rows of their own
         if encoder == "dual_stage":
             stages = over_time, over_channels or over_time
             n_own = n_targets if autoregressive else 0
             self.dual_stage = DualStage(window_length, n_channels, n_own, hidden_size, *stages, *sizes, attention_noise)
             over_time = over_channels = None
         else:
-            self.embedding = Embedding(n_channels, embedding_dim, window_length)
+            if autoregressive and channel_mode == "independent":
+                self.identity = nn.Parameter(torch.zeros(n_targets, 1, embedding_dim))
+            width = patch_length * (n_channels if self.identity is None else n_channels - n_targets + 1)
+            self.embedding = Embedding(width, embedding_dim, -(-window_length // patch_length))
             self.encoder = _encoder(encoder, embedding_dim, hidden_size, num_layers, num_heads, dropout)
         self.dropout = Dropout(dropout)
-        self.head = component(HEADS, head)(hidden_size, horizon, n_targets, n_params, loss)
+        block = min(patch_length, horizon)
+        n_each = n_targets if self.identity is None else 1
+        self.head = component(HEADS, head)(hidden_size, horizon, n_each, n_params, loss, block)
 
         if over_channels is not None:
             self.channel_attention = ChannelAttention(
                 over_channels, window_length, n_channels, embedding_dim, *sizes, attention_noise
             )
         if over_time is not None and attention_position in ("input", "both"):
-            redundancy = (embedding_dim / n_channels) ** 0.5  # so many noisy copies of a value would average out
+            redundancy = (embedding_dim / width) ** 0.5  # so many noisy copies of a value would average out
             self.input_attention = InputAttention(over_time, embedding_dim, *sizes, attention_noise * redundancy)
         if over_time is not None and attention_position in ("state", "both"):
-            self.state_attention = StateAttention(over_time, hidden_size, horizon, *sizes)
+            self.state_attention = StateAttention(over_time, hidden_size, self.head.n_blocks, *sizes)
 
         self.future_normalization = self.future_embedding = self.skip = None
         if n_future:
             self.future_normalization = NORMALIZATIONS["global"](n_future)
-            self.future_embedding = Embedding(n_future, hidden_size, horizon)
+            self.future_embedding = Embedding(block * n_future, hidden_size, self.head.n_blocks)
         self.register_buffer("gate", torch.ones(()))  # how much of what the network adds to the skip is used
         if linear_skip:
             kind = ChannelSkip if autoregressive else WindowSkip
@@ -136,32 +145,58 @@ linear_skip
         output : Output
         """
         x, observed, loc_scale = self._normalise(past)  # (B, L, C)
-        mask = observed.any(-1)  # (B, L)
         if self.dual_stage is None:
-            x, states, z, channel, input_ = self._encode(x, observed, mask)  # (B, L, C), (B, L, E), (B, 1, E)
+            x, rows, states, z, mask, channel, input_ = self._encode(x, observed)  # states (R, S, E), z (R, 1, E)
             state = None
         else:
             z, channel, state = self.dual_stage(x, observed)  # (B, 1, E), (B, N, L, K), (B, N, L + 1, L)
             input_, state = None, state if state is None else state[:, :, -1:].clone()  # (B, N, 1, L), not a view
         if self.future_embedding is not None:
             future, known = self._normalise_future(future)  # (B, H, K)
-            z = z + self.future_embedding(future, known)  # (B, H, E)
+            ahead = [patch(values, self.head.block, front=False) for values in (future, known.to(future))]
+            z = z + self.future_embedding(*ahead).repeat_interleave(len(z) // len(x), 0)  # (R, H / block, E)
         if self.state_attention is not None:
-            z, state = self.state_attention(z, states, mask)  # (B, H, E), (B, N, H, L)
-        params = self.gate * self.head(self.dropout(z.expand(-1, self.config["horizon"], -1)))  # (B, H, M, P)
+            z, state = self.state_attention(z, states, mask)  # (R, H / block, E), (R, N, H / block, S)
+            state = self._of_steps(state, rows).repeat_interleave(self.head.block, 2)[:, :, : self.head.horizon]
+        if self.input_attention is not None:
+            input_ = self._of_steps(input_, rows)  # (B, N, 1, L)
+        params = self.head(self.dropout(z.expand(-1, self.head.n_blocks, -1)))  # (R, H, M or 1, P)
+        if self.identity is not None:
+            params = params.squeeze(2).unflatten(0, (len(x), -1)).transpose(1, 2)  # (B, H, M, P)
+        params = self.gate * params  # (B, H, M, P)
         skip = None if self.skip is None else self.skip(x, future)  # (B, H, M, P)
         params = params if skip is None else params + skip  # (B, H, M, P)
         return Output(params, loc_scale, observed, channel, input_, state, skip)
 
-    def _encode(self, x, observed, mask):
-        """Channels, each times its weight, states, their summary, and the weights of channels and of inputs."""
+    def _encode(self, x, observed):
+        """Channels, each times its weight, steps of rows that were observed, states, their summary and mask, and the
+        weights of channels and of inputs. A row is a window, or a target of it with the drivers."""
         channel = input_ = None
         if self.channel_attention is not None:
             x, channel = self.channel_attention(x, observed)  # (B, L, C), (B, N, 1, C)
-        z = self.embedding(x, observed)  # (B, L, D)
+        values, there = (x, observed) if self.identity is None else (self._fold(x), self._fold(observed))
+        values, patched = (patch(one, self.config["patch_length"]) for one in (values, there.to(x)))  # (R, S, width)
+        z, mask = self.embedding(values, patched), patched.any(-1)  # (R, S, D), (R, S)
+        if self.identity is not None:
+            z = (z.unflatten(0, (len(x), -1)) + self.identity).flatten(0, 1)  # (R, S, D)
         if self.input_attention is not None:
-            z, input_ = self.input_attention(z, mask)  # (B, L, D), (B, N, 1, L)
-        return x, *self.encoder(z, mask), channel, input_  # (B, L, C), (B, L, E), (B, 1, E)
+            z, input_ = self.input_attention(z, mask)  # (R, S, D), (R, N, 1, S)
+        return x, there.any(-1), *self.encoder(z, mask), mask, channel, input_
+
+    def _fold(self, x):
+        """Each target beside the drivers, as rows of their own (B * M, L, 1 + K)."""
+        n_targets = len(self.identity)
+        own, drivers = x[..., :n_targets].transpose(1, 2), x[..., n_targets:]  # (B, M, L), (B, L, K)
+        drivers = drivers.unsqueeze(1).expand(-1, n_targets, -1, -1)  # (B, M, L, K)
+        return torch.cat([own.unsqueeze(-1), drivers], -1).flatten(0, 1)  # (B * M, L, 1 + K)
+
+    def _of_steps(self, weights, rows):
+        """Weights of patches (R, N, Q, S) as those of steps (B, N, Q, L), the mean over the targets."""
+        weights = spread(weights, rows, self.config["patch_length"])  # (R, N, Q, L)
+        if self.identity is None:
+            return weights
+        weights = weights.unflatten(0, (-1, len(self.identity))).sum(1)  # (B, N, Q, L)
+        return weights / weights.sum(-1, keepdim=True).clamp(min=1e-30)
 
     def set_level(self, name, share=None):
         """Take another normalisation, a key of `NORMALIZATIONS`; a share is for 'trailing'."""
