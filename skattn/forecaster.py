@@ -264,7 +264,9 @@ class AttentionLSTMForecaster(BaseForecaster):
                 "random_state": 1,
             },
             {
-                "regressor": AttentionLSTMRegressor(**small, attention=None, channel_attention="dot"),
+                "regressor": AttentionLSTMRegressor(
+                    **small, patch_length=2, channel_mode="independent", channel_attention="dot"
+                ),
                 "window_length": 2,
                 "horizon": 2,
                 "random_state": 2,

@@ -286,6 +286,7 @@ CHANGES = {
     "channel_attention": ({}, None, "dot"),
     "attention_dim": ({}, 11, 13),
     "num_heads": (WIDE, 1, 3),
+    "patch_length": ({}, 1, 2),
     "encoder": ({}, "lstm", "gru"),
     "hidden_size": ({}, 7, 13),
     "num_layers": ({}, 1, 2),
@@ -314,6 +315,7 @@ CHANGES = {
 CHANGES_OF_ONE = {"loss": ("squared_error", "absolute_error"), "class_weight": (None, {"up": 9, "down": 1})}
 # These change what happens around training, not its outcome; each has a test of its own.
 CHANGES_NO_OUTCOME = {
+    "channel_mode": "test_channel_mode_of_a_series",
     "device": "test_unknown_device",
     "n_threads": "test_n_threads",
     "callbacks": "test_windows_are_not_copied",
@@ -812,6 +814,20 @@ def test_normalization_auto_of_a_series():
     assert torch.equal(bits(auto), bits(last))
     moved = auto.predict_windows(cut(values + 50, L, 3))
     assert_allclose(moved, auto.predict_windows(cut(values, L, 3)) + 50, rtol=1e-5)
+
+
+def test_channel_mode_of_a_series():
+    """Where targets are channels of the window, each can be forecast by itself; rows know no such targets."""
+    values = np.random.default_rng(0).normal(size=(97, 3)).astype(np.float32).cumsum(0)
+    mixed, independent = (
+        make(channel_mode=mode, linear_skip=False).fit_windows(cut(values, L, 3)) for mode in ("mixed", "independent")
+    )
+    other = values.copy()
+    other[:, 2] += np.random.default_rng(1).normal(size=97)
+    for model, reads in ((mixed, True), (independent, False)):
+        before, after = (model.predict_windows(cut(table, L, 3)) for table in (values, other))
+        assert (before[..., :2] != after[..., :2]).any() == reads
+    assert_array_equal(bits(fitted(channel_mode="mixed")), bits(fitted(channel_mode="independent")))
 
 
 def test_loss_of_each_window_of_a_regressor():

@@ -32,6 +32,7 @@ VARIANTS = [
     *({"encoder": name} for name in ENCODERS),
     *({"attention_position": position} for position in ("input", "state", "both")),
     {"channel_attention": "additive"},
+    {"patch_length": 3, "attention_position": "both"},
     {"encoder": "dual_stage", "max_epochs": 8},
 ]
 EXPECTED = {"check_sample_weight_equivalence_on_dense_data": "equal to the rounding of float32, not to rtol=1e-7"}

@@ -51,8 +51,8 @@ class AttentionLSTM(nn.Module):
     n_params : int, default=1
         Parameters per target ``P``: the number of classes for the head ``"class"``.
     head, loss, attention, attention_position, attention_activation, attention_noise, \
-channel_attention, attention_dim, num_heads, patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dropout, normalization, \
-linear_skip
+channel_attention, attention_dim, num_heads, patch_length, channel_mode, encoder, hidden_size, num_layers, \
+embedding_dim, dropout, normalization, linear_skip
         As in :class:`~skattn.AttentionLSTMRegressor`.
     """
 

@@ -18,9 +18,9 @@ def patch(x, length, front=True):
 
 
 def spread(weights, observed, length):
-    """Weights of patches (B, N, Q, S) as weights of steps (B, N, Q, L), even among those `observed` (B, L) of a patch."""
-    if weights is None or length == 1:
+    """Weights of patches (B, N, Q, S) as those of steps (B, N, Q, L), even among the `observed` (B, L) of a patch."""
+    if length == 1:
         return weights
-    there = patch(observed.to(weights.dtype).unsqueeze(-1), length)  # (B, S, length)
+    there = patch(observed.to(weights).unsqueeze(-1), length)  # (B, S, length)
     share = there / there.sum(-1, keepdim=True).clamp(min=1)  # (B, S, length)
     return (weights.unsqueeze(-1) * share[:, None, None]).flatten(3)[..., -observed.shape[1] :]  # (B, N, Q, L)

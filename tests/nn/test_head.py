@@ -48,6 +48,16 @@ def test_map_by_hand(name):
     assert_close(head(z), expected)
 
 
+def test_blocks_by_hand():
+    """Of three steps ahead in blocks of two, the first two read one state, the third the other."""
+    head = HEADS["point"](1, 3, 2, 1, "squared_error", block=2).double()
+    weight = tensor([[[1.0, 2.0, 3.0, 4.0]], [[5.0, 6.0, 7.0, 8.0]]])
+    head.load_state_dict({"weight": weight, "bias": torch.zeros(2, 1, 4)})
+    z = tensor([[[10.0], [100.0]]])
+    # a block's outputs are those of its first step, target by target, then those of its second, cut off at the end
+    assert_close(head(z), tensor([[[[10.0], [20.0]], [[30.0], [40.0]], [[500.0], [600.0]]]]))
+
+
 @every_head
 @pytest.mark.parametrize("n_params", [1, P])
 def test_shape(name, n_params):
@@ -115,7 +125,7 @@ def test_loss_without_reduction_may_return_a_number(make):
             return prediction.mean()
 
     head = make(Mean())
-    params = draw(B, 1, 1, head.weight.shape[-1] // head.n_targets)
+    params = draw(B, 1, 1, head.shape[-1])
     assert_close(head.loss(params, torch.zeros(B, 1, 1, dtype=torch.float64)), params.mean())
 
 

@@ -11,6 +11,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from skattn.nn import ACTIVATIONS, ATTENTIONS, ENCODERS, NORMALIZATIONS, Activation, Attention, AttentionLSTM
+from skattn.nn.patching import patch, spread
 from skattn.nn.random import DrawFrom, Noisy
 
 # windows, steps, channels, targets, steps ahead, channels known ahead; embedding, encoder and attention are wider
@@ -640,6 +641,89 @@ def test_unknown_names(part):
     """A name that is not in the dictionary is refused."""
     with pytest.raises(KeyError, match="abracadabra"):
         make(**{part: "abracadabra"})
+
+
+# ------------------------------------------------------------------------------------------------ patches, channels
+
+PATCHED = dict(autoregressive=True, attention_position="both", channel_attention="additive", **TWO_HEADS)
+every_mode = pytest.mark.parametrize("mode", ["mixed", "independent"])
+
+
+@every_mode
+@every_encoder
+@with_and_without_future
+@pytest.mark.parametrize("patch_length", [1, 2, 3, 11])
+def test_patches_and_modes_have_the_same_shapes(mode, encoder, n_future, patch_length):
+    """Forecasts and weights are of steps and of targets, whatever is joined or taken apart inside."""
+    network = stir(
+        make(encoder=encoder, n_future=n_future, patch_length=patch_length, channel_mode=mode, **PATCHED)
+    ).eval()
+    given = inputs(n_future)
+    given["past"] = with_holes(given["past"])
+    output = network(**given)
+    assert output.params.shape == (B, H, M, 1)
+    assert torch.isfinite(output.params).all()
+    observed = ~torch.isnan(given["past"])
+    for weights, n_queries in ((output.input, 1), (output.state, H)):
+        assert weights.shape == (B, 2, n_queries, L)
+        there = observed.any(-1).double()  # window 5 has nothing
+        assert_close(weights.sum(-1), there.amax(1)[:, None, None].expand(B, 2, n_queries))
+        assert (weights * (1 - there)[:, None, None] == 0).all()
+
+
+def test_patched_diagram():
+    """Patches are embedded, and every block of steps ahead asks once."""
+    network = stir(make(patch_length=2, attention_position="both", normalization="identity", linear_skip=False)).eval()
+    past = draw(B, L, C)
+    ones = torch.ones_like(past)
+    z = network.embedding(patch(past, 2), patch(ones, 2))
+    z, input_ = network.input_attention(z, torch.ones(B, 3, dtype=torch.bool))
+    states, summary = network.encoder(z)
+    z, state = network.state_attention(summary, states, torch.ones(B, 3, dtype=torch.bool))
+    assert z.shape[1] == 4  # blocks of seven steps ahead
+    output = network(past)
+    assert_close(output.params, network.head(z))
+    assert_close(output.input, spread(input_, ones.any(-1), 2))
+    assert_close(output.state, spread(state, ones.any(-1), 2).repeat_interleave(2, 2)[:, :, :H])
+
+
+@every_mode
+def test_who_reads_whom(mode):
+    """A target is forecast from its own past and the drivers; in mixed mode from the other targets too."""
+    network = stir(make(channel_mode=mode, autoregressive=True, linear_skip=False)).eval()
+    past = draw(B, L, C)
+    before = network(past).params
+    for changed in range(C):
+        other = past.clone()
+        other[..., changed] += draw(B, L, seed=3)
+        moved = (network(other).params != before).any(dim=(0, 1, 3))
+        expected = [changed >= M or changed == target or mode == "mixed" for target in range(M)]
+        assert moved.tolist() == expected
+
+
+def test_targets_share_a_network_but_not_an_identity():
+    """Two targets of the same past have the same forecast until their identities differ."""
+    network = make(channel_mode="independent", autoregressive=True, linear_skip=False, normalization="identity").eval()
+    past = draw(B, L, 1).expand(B, L, C)
+    params = network(past).params
+    assert_close(params[:, :, 0], params[:, :, 1])
+    network.identity.data[1] += 0.5
+    params = network(past).params
+    assert (params[:, :, 0] - params[:, :, 1]).abs().max() > 1e-3
+
+
+def test_modes_are_the_same_for_a_single_target():
+    """Alone with its drivers, a target is independent anyway."""
+    networks = [make(n_targets=1, channel_mode=mode, autoregressive=True) for mode in ("mixed", "independent")]
+    networks[1].load_state_dict(networks[0].state_dict(), strict=False)
+    past = with_holes(draw(B, L, C))
+    assert_close(networks[0].eval()(past).params, networks[1].eval()(past).params)
+
+
+def test_mode_of_targets_that_are_no_channels():
+    """There is nothing to tell apart: the network is the same."""
+    mixed, independent = (make(channel_mode=mode) for mode in ("mixed", "independent"))
+    assert_close(mixed.state_dict(), independent.state_dict())
 
 
 def test_combinations_cover_the_dictionaries():
