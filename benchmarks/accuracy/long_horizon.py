@@ -28,7 +28,21 @@ PENALTIES = np.logspace(-8, 0, 17)  # of the ridge, in mean eigenvalues of its G
 LOADERS = {"ETTh1": etth1, "ETTm1": ettm1, "Weather": weather, "Exchange": exchange}
 DAY = {"ETTh1": 24, "ETTm1": 96, "Weather": 144, "Exchange": 1}  # rows
 # What is changed from the forecaster's defaults.
-PARAMS = {"batch_size": 32, "max_epochs": 10, "n_iter_no_change": 3, "early_stopping": True, "max_time": MAX_TIME}
+PARAMS = {
+    "patch_length": 24,
+    "channel_mode": "independent",
+    "encoder": "gru",
+    "attention_position": "state",
+    "hidden_size": 64,
+    "embedding_dim": 64,
+    "dropout": 0.5,
+    "lr": 0.001,
+    "batch_size": 64,
+    "max_epochs": 8,
+    "n_iter_no_change": 3,
+    "early_stopping": True,
+    "max_time": MAX_TIME,
+}
 
 
 @dataclass(frozen=True)
