@@ -202,8 +202,19 @@ class AttentionReport:
     @property
     def explains(self):
         """Whether the weights say what the forecasts rest on."""
-        attended, enough = self.damage["attention"], min(ENOUGH, 0.75 * self._attainable)
-        return bool(self._certain and self.ratio >= enough and attended >= SHARE * self.damage.abs().max())
+        return not self._shortcoming
+
+    @property
+    def _shortcoming(self):
+        """Why the weights do not say what the forecasts rest on, in words; nothing if they do."""
+        enough = min(ENOUGH, 0.75 * self._attainable)
+        if not self._certain:
+            return "The difference from a random tenth is within chance."
+        if self.ratio < enough:
+            return f"That is {self.ratio:.1f} times the damage of a random tenth, and {enough:.1f} are asked for."
+        if self.damage["attention"] < SHARE * self.damage.abs().max():
+            return "That is less than half of the damage of another tenth."
+        return ""
 
     @property
     def verdict(self):
@@ -223,7 +234,7 @@ class AttentionReport:
         if self._linear_skip:
             change = f"linear_skip=False, since the skip reads the window past the attention, and {change}"
         way_out = f"Read them with skattn.inspection.occlusion instead, or fit with {change}."
-        return f"Attention does not explain these forecasts: {found}. {way_out}"
+        return f"Attention does not explain these forecasts: {found}. {self._shortcoming} {way_out}"
 
     def plot(self, ax=None):
         """Draw the loss as parts are hidden, in each order.

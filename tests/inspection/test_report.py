@@ -144,6 +144,25 @@ def test_attention_on_the_only_step_that_matters(X):
     assert report.ratio == report.damage["attention"] / report.damage["random"]
 
 
+@pytest.mark.parametrize(
+    ("attention", "occlusion", "certain", "why"),
+    [
+        (4.0, 7.0, True, ""),
+        (4.0, 7.0, False, "The difference from a random tenth is within chance."),
+        (2.9, 5.0, True, "That is 2.9 times the damage of a random tenth, and 3.0 are asked for."),
+        (4.0, 9.0, True, "That is less than half of the damage of another tenth."),
+    ],
+)
+def test_verdict_says_why(X, attention, occlusion, certain, why):
+    """What weights fall short of is said in words, and explains is the absence of it."""
+    report = quiet(*one_step(X, near(TRUE))[:1], X, X[:, TRUE, 0])
+    report._certain = certain
+    report.damage = pd.Series({"attention": attention, "random": 1.0, "occlusion": occlusion, "swapped": 1.0})
+    assert report.explains == (not why)
+    assert why in report.verdict
+    assert report.verdict.startswith("Attention explains" if not why else "Attention does not explain")
+
+
 @pytest.mark.parametrize("linear_skip", [True, False])
 def test_attention_on_another_step(X, linear_skip):
     """Attention on what does not matter does not explain; the warning is the verdict, and says what to do instead."""
