@@ -8,7 +8,7 @@ import torch
 from skattn.linear import MOST_FEATURES, PENALTIES, blocked_errors, solve, sum_up, window_errors
 from skattn.nn.skip import fill
 
-GATES = torch.linspace(0, 1, 11)
+GATES = np.linspace(0, 1, 11)
 PRIOR = 0.5  # of the network is used unless held-out windows tell better
 MOST_SAMPLES = 2048  # windows that levels and parts are compared on
 TRAILING = tuple(("trailing", share) for share in (1 / 16, 1 / 8, 1 / 4, 1 / 2))
@@ -119,11 +119,11 @@ def part_losses(network, windows):
     for batch, (target, weight) in _sample(windows).batches(128):
         target, weight = target.to(device), weight.to(device)
         output = network(**{name: values.to(device) for name, values in batch.items()})
-        linear = torch.zeros_like(output.params) if output.skip is None else output.skip  # (B, H, M, P)
+        linear = torch.zeros_like(output.params) + output.skip  # (B, H, M, P)
         added = output.params - linear  # (B, H, M, P)
         units = network.units(output.loc_scale) ** (2 if network.head.squares else 1)  # (B or 1, 1, M or 1)
         weight = units * weight if len(weight) else units
-        forecasts = torch.zeros_like(linear), linear, *(linear + gate * added for gate in GATES.to(device))
+        forecasts = torch.zeros_like(linear), linear, *(linear + gate * added for gate in GATES)
         losses = [window_losses(network, output._replace(params=params), target, weight) for params in forecasts]
         if losses[0] is None:
             return None

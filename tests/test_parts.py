@@ -116,6 +116,16 @@ def test_never_worse_on_what_is_held_out(make, seed, normalization):
     assert parts["linear"] <= parts["level"] * (1 + 1e-5)
 
 
+def test_never_worse_with_values_known_ahead():
+    """What is known ahead is learned with the network, and is behind its gate."""
+    rng = np.random.default_rng(0)
+    y, X = pd.Series(rng.normal(size=400).cumsum()), pd.DataFrame({"noise": rng.normal(size=400)})
+    parts = AttentionLSTMForecaster(regressor(lr=0.1)).fit(y, X=X, fh=[1, 2, 3]).regressor_.components_
+    assert parts["forecast"] <= parts["linear"] * (1 + 1e-5)
+    assert parts["linear"] <= parts["level"] * (1 + 1e-5)
+    assert parts["network"] != parts["linear"]
+
+
 def test_wave_is_linear():
     """What can be forecast is, and the parts say by whom."""
     parts = regressor().fit_windows(cut(wave(), 24, H)).components_

@@ -32,7 +32,7 @@ class Output(NamedTuple):
     channel: torch.Tensor | None  # (B, N, 1, C), or (B, N, L, K) of the drivers K where each step has its own
     input: torch.Tensor | None  # (B, N, 1, L)
     state: torch.Tensor | None  # (B, N, H, L), or (B, N, 1, L) from a decoder
-    skip: torch.Tensor | None = None  # (B, H, M, P), what the linear skip has of the parameters
+    skip: torch.Tensor | float = 0.0  # (B, H, M, P), what the linear skip has of the parameters
 
 
 class AttentionLSTM(nn.Module):
@@ -163,10 +163,10 @@ embedding_dim, dropout, normalization, linear_skip
         params = self.head(self.dropout(z.expand(-1, self.head.n_blocks, -1)))  # (R, H, M or 1, P)
         if self.identity is not None:
             params = params.squeeze(2).unflatten(0, (len(x), -1)).transpose(1, 2)  # (B, H, M, P)
-        params = self.gate * params  # (B, H, M, P)
-        skip = None if self.skip is None else self.skip(x, future)  # (B, H, M, P)
-        params = params if skip is None else params + skip  # (B, H, M, P)
-        return Output(params, loc_scale, observed, channel, input_, state, skip)
+        if isinstance(self.skip, ChannelSkip) and future is not None:
+            params, future = params + self.skip.ahead(future), None  # learned, not solved, and behind the gate
+        skip = 0.0 if self.skip is None else self.skip(x, future)  # (B, H, M, P)
+        return Output(self.gate * params + skip, loc_scale, observed, channel, input_, state, skip)
 
     def _encode(self, x, observed):
         """Channels, each times its weight, steps of rows that were observed, states, their summary and mask, and the

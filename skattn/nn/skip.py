@@ -44,9 +44,11 @@ class ChannelSkip(nn.Module):
         """Linear forecast of shape (B, H, M, P) from `x` (B, L, C) and `future` (B, H, K)."""
         own = self.linear(x[..., : self.n_targets].transpose(1, 2))  # (B, M, H * P)
         forecast = own.unflatten(2, (-1, self.n_params)).transpose(1, 2)  # (B, H, M, P)
-        if future is not None:
-            forecast = forecast + self.future(future).unflatten(2, (self.n_targets, self.n_params))  # (B, H, M, P)
-        return forecast
+        return forecast if future is None else forecast + self.ahead(future)  # (B, H, M, P)
+
+    def ahead(self, future):
+        """What is known of each step ahead (B, H, K) in its own forecast (B, H, M, P)."""
+        return self.future(future).unflatten(2, (self.n_targets, self.n_params))  # (B, H, M, P)
 
     @staticmethod
     def rows(x, future, target, weight):

@@ -92,9 +92,11 @@ def test_diagram():
     known = network.future_normalization(future)[0].nan_to_num()
     query = summary + network.future_embedding(known, ~torch.isnan(future))
     z, state = network.state_attention(query, states, mask)
-    skip = network.skip(x, known)
-    params = network.head(z) + skip
-    assert_close(tuple(output), (params, loc_scale, observed, channel, input_, state, skip))
+    params = network.head(z) + network.skip(x, known)
+    assert_close(tuple(output), (params, loc_scale, observed, channel, input_, state, network.skip(x)))
+    network.gate.fill_(0.5)  # what is known ahead is learned, and passes through the gate
+    half = 0.5 * (network.head(z) + network.skip.ahead(known)) + network.skip(x)
+    assert_close(network(past, future).params, half)
 
 
 def test_diagram_of_dual_stage():
