@@ -25,6 +25,7 @@ class Embedding(nn.Module):
 
     def __init__(self, n_channels, embedding_dim, n_steps):
         super().__init__()
+        self.n_channels = n_channels
         self.place = nn.Parameter(torch.zeros(n_steps, embedding_dim))
         self.linear = nn.Linear(2 * n_channels, embedding_dim)
 

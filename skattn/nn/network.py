@@ -111,16 +111,7 @@ embedding_dim, dropout, normalization, linear_skip
         n_each = n_targets if self.identity is None else 1
         self.head = component(HEADS, head)(hidden_size, horizon, n_each, n_params, loss, block)
 
-        if over_channels is not None:
-            self.channel_attention = ChannelAttention(
-                over_channels, window_length, n_channels, embedding_dim, *sizes, attention_noise
-            )
-        if over_time is not None and attention_position in ("input", "both"):
-            redundancy = (embedding_dim / width) ** 0.5  # so many noisy copies of a value would average out
-            self.input_attention = InputAttention(over_time, embedding_dim, *sizes, attention_noise * redundancy)
-        if over_time is not None and attention_position in ("state", "both"):
-            self.state_attention = StateAttention(over_time, hidden_size, self.head.n_blocks, *sizes)
-
+        self._add_attentions(over_time, over_channels, sizes)
         self.future_normalization = self.future_embedding = self.skip = None
         if n_future:
             self.future_normalization = NORMALIZATIONS["global"](n_future)
@@ -129,6 +120,19 @@ embedding_dim, dropout, normalization, linear_skip
         if linear_skip:
             kind = ChannelSkip if autoregressive else WindowSkip
             self.skip = kind(window_length, n_channels, horizon, n_targets, n_params, n_future)
+
+    def _add_attentions(self, over_time, over_channels, sizes):
+        """The attentions of a single stage, of the classes `over_time` and `over_channels`, if any."""
+        config = self.config
+        noise, width, position = config["attention_noise"], config["embedding_dim"], config["attention_position"]
+        if over_channels is not None:
+            shape = config["window_length"], config["n_channels"], width
+            self.channel_attention = ChannelAttention(over_channels, *shape, *sizes, noise)
+        if over_time is not None and position in ("input", "both"):
+            noise *= (width / self.embedding.n_channels) ** 0.5  # so many noisy copies of a value would average out
+            self.input_attention = InputAttention(over_time, width, *sizes, noise)
+        if over_time is not None and position in ("state", "both"):
+            self.state_attention = StateAttention(over_time, config["hidden_size"], self.head.n_blocks, *sizes)
 
     def forward(self, past, future=None):
         """Run windows through the network.
