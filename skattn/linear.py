@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 PENALTIES = np.logspace(-5, 3, 33)  # as shares of the mean variance of a feature
-MOST_FEATURES = 2048  # of more, the sums of products are too large and their decomposition too slow
+MOST_FEATURES = 1024  # of more, tables of products take more memory than the series and training do
 CHUNK = 1 << 19  # numbers of a chunk of windows
 
 
