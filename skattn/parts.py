@@ -145,10 +145,10 @@ def window_losses(network, output, target, weight=1.0):
 def is_better(losses, others, overlap, n_errors=1):
     """Whether `losses` of windows are less than `others` by more than `n_errors` standard errors of the mean.
 
-    As many windows as share a target count as one.
+    As many windows as share a target count as one, and of one alone nobody knows how much it varies: two are needed.
     """
     gain = others - losses
-    return bool(gain.mean() > n_errors * gain.std() * (overlap / len(gain)) ** 0.5)
+    return len(gain) >= 2 * overlap and bool(gain.mean() > n_errors * gain.std() * (overlap / len(gain)) ** 0.5)
 
 
 def overlap(windows):

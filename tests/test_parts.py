@@ -238,7 +238,9 @@ def test_better_by_hand():
     others, losses = np.array([4.0, 0.0, 4.0, 0.0]), np.zeros(4)
     assert is_better(losses, others, 1)
     assert not is_better(losses, others, 1, n_errors=2)
-    assert not is_better(losses, others, 4)
+    assert is_better(np.zeros(8), np.tile(others, 2), 4)  # 2 beside 2 / sqrt(2)
+    assert not is_better(np.zeros(8), np.tile(others, 2), 4, n_errors=2)
+    assert not is_better(losses, np.full(4, 9.0), 3)  # less than two independent windows
     assert not is_better(others, losses, 1)
 
 
