@@ -89,8 +89,8 @@ PARAMETERS = """Parameters
         and `hidden_size`.
     patch_length : int, default=1
         Steps that are joined to one before attention and encoder, and steps ahead that are decoded together, each
-        block from a query of its own. Weights of a patch are shared by its steps. Long windows want it: twelve steps
-        a patch cost a twelfth.
+        block from a query of its own. Weights of a patch are shared by its steps. For long windows, which are that
+        many times shorter to the encoder.
     channel_mode : {'mixed', 'independent'}, default='mixed'
         Whether the network reads all channels at once, or each target by itself, beside the drivers and an embedding of
         its name, with the same weights for all. Only used where targets are channels of the window.

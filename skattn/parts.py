@@ -63,11 +63,11 @@ def solve_linear(network, train, valid=None, windows=None, levels=()):
     return prior
 
 
-def _is_predictable(network, sample, valid, solution, level, held_out_level, overlap):
+def _is_predictable(network, sample, valid, solution, level, held_out_level, n_sharing):
     """Whether the linear forecast beats the level by two standard errors, and is no worse on held-out windows."""
     if window_errors(network, valid, solution).mean() > held_out_level:
         return False
-    return is_better(blocked_errors(network, sample, math.ceil(overlap)), level, overlap, n_errors=2)
+    return is_better(blocked_errors(network, sample, math.ceil(n_sharing)), level, n_sharing, n_errors=2)
 
 
 def choose_level(network, levels, train, valid):
@@ -142,13 +142,14 @@ def window_losses(network, output, target, weight=1.0):
     return (losses * observed * weight).sum((1, 2)) / observed.sum((1, 2))
 
 
-def is_better(losses, others, overlap, n_errors=1):
+def is_better(losses, others, n_sharing, n_errors=1):
     """Whether `losses` of windows are less than `others` by more than `n_errors` standard errors of the mean.
 
-    As many windows as share a target count as one, and of one alone nobody knows how much it varies: two are needed.
+    The `n_sharing` windows that share a target count as one, and of one alone nobody knows how much it varies: two are
+    needed.
     """
     gain = others - losses
-    return len(gain) >= 2 * overlap and bool(gain.mean() > n_errors * gain.std() * (overlap / len(gain)) ** 0.5)
+    return len(gain) >= 2 * n_sharing and bool(gain.mean() > n_errors * gain.std() * (n_sharing / len(gain)) ** 0.5)
 
 
 def overlap(windows):
