@@ -5,12 +5,12 @@ import math
 import numpy as np
 import torch
 
-from skattn.linear import MOST_FEATURES, PENALTIES, blocked_errors, solve, sum_up, window_errors
-from skattn.nn.skip import fill
+from skattn.linear import MOST_FEATURES, MOST_PRODUCTS, PENALTIES, blocked_errors, solve, sum_up, window_errors
 
 GATES = np.linspace(0, 1, 11)
 PRIOR = 0.5  # of the network is used unless held-out windows tell better
 MOST_SAMPLES = 2048  # windows that levels and parts are compared on
+MOST_ROWS = 1 << 14  # rows of the linear forecast that levels are compared on
 TRAILING = tuple(("trailing", share) for share in (1 / 16, 1 / 8, 1 / 4, 1 / 2))
 LEVELS = (("last", None), *TRAILING, ("mean", None), ("window", None))
 
@@ -47,15 +47,16 @@ def solve_linear(network, train, valid=None, windows=None, levels=()):
     level = valid and (window_errors(network, sample), window_errors(network, valid).mean())
     if valid and levels:
         choose_level(network, levels, train, valid)
-    sums = sum_up(network, train)
+    by_target = valid and _is_worth_a_map_each(network, valid)
+    sums, held_out = sum_up(network, train, by_target), valid and sum_up(network, valid, by_target)
     if sums is None:
         return None
-    prior, (solution, _) = PRIOR, solve(sums, valid and sum_up(network, valid), overlap(train))
+    prior, (solution, _) = PRIOR, solve(sums, held_out, network.skip.lags, overlap(train))
     if valid and not _is_predictable(network, sample, valid, solution, *level, _overlap_of_sample(windows)):
-        prior, solution = 0.0, torch.zeros_like(solution)
+        prior, solution = 0.0, torch.zeros_like(solution[:1])
         if levels:
             network.set_level(*levels[0])
-    fill(network.skip, solution)
+    network.skip.fill(solution)
     if not network.head.squares:
         return None
     network.skip.linear.requires_grad_(False)
@@ -70,16 +71,25 @@ def _is_predictable(network, sample, valid, solution, level, held_out_level, n_s
     return is_better(blocked_errors(network, sample, math.ceil(n_sharing)), level, n_sharing, n_errors=2)
 
 
+def _is_worth_a_map_each(network, valid):
+    """Whether targets may have linear maps of their own: there is memory for it, and held-out windows can tell."""
+    features, outputs = network.skip.linear.in_features + 1, valid.sizes["horizon"]
+    products = network.skip.n_rows * features * (features + outputs)
+    return products <= MOST_PRODUCTS and len(valid) >= 2 * overlap(valid)
+
+
 def choose_level(network, levels, train, valid):
     """Give a network the level that its linear forecast does best with on held-out windows, of which it takes a sample.
 
     Parameters are those of :func:`solve_linear`.
     """
-    train, valid, errors = _sample(train), _sample(valid), []
+    most, lags, errors = MOST_ROWS // network.skip.n_rows, network.skip.lags, []
+    train, valid = _sample(train, most), _sample(valid, most)
     for level in levels:
         network.set_level(*level)
         sums, held_out = sum_up(network, train), sum_up(network, valid)
-        errors.append(solve(sums, held_out, penalties=PENALTIES[::4])[1] if sums and held_out else np.inf)
+        known = sums and held_out
+        errors.append(solve(sums, held_out, lags, decays=(1.0,), penalties=PENALTIES[::4])[1] if known else np.inf)
     network.set_level(*levels[int(np.argmin(errors))])
 
 
@@ -157,12 +167,12 @@ def overlap(windows):
     return windows.gap + 1 if windows.autoregressive else 1
 
 
-def _stride(windows):
-    return -(-len(windows) // MOST_SAMPLES)
+def _stride(windows, most=MOST_SAMPLES):
+    return -(-len(windows) // max(1, min(most, MOST_SAMPLES)))
 
 
-def _sample(windows):
-    return windows.take(slice(None, None, _stride(windows)))
+def _sample(windows, most=MOST_SAMPLES):
+    return windows.take(slice(None, None, _stride(windows, most)))
 
 
 def _overlap_of_sample(windows):

@@ -6,7 +6,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.linear_model import Ridge
 
-from skattn.linear import PENALTIES, Sums, blocked_errors, solve, sum_up, window_errors
+from skattn.linear import DECAYS, PENALTIES, Sums, blocked_errors, solve, sum_up, window_errors
 from skattn.nn import AttentionLSTM
 from skattn.windows import WindowDataset, cut
 
@@ -36,8 +36,8 @@ def sums_of(X, Y, weight=None):
     """Sums of plain tables."""
     X = np.column_stack([X, np.ones(len(X))])
     weight = np.ones(len(X)) if weight is None else weight
-    products = (X.T * weight) @ X, (X.T * weight) @ Y
-    return Sums(*map(torch.from_numpy, products), float((Y**2 * weight[:, None]).sum()))
+    sums = (X.T * weight) @ X, (X.T * weight) @ Y, (Y**2 * weight[:, None]).sum()
+    return Sums(*(torch.from_numpy(np.asarray(one)[None]) for one in sums))
 
 
 def ridge(X, Y, penalty, weight=None):
@@ -57,9 +57,9 @@ def test_sums_by_hand():
     past, target = np.array([[[1.0], [2.0]], [[3.0], [5.0]]]), np.array([[[10.0]], [[20.0]]])
     sums = sum_up(net, WindowDataset({"past": past, "target": target}))
     # 1 + 9, 2 + 15, 4 + 25; sums 4, 7, 2; with the targets 10 + 60, 20 + 100, 30
-    assert_array_equal(sums.gram, [[10, 17, 4], [17, 29, 7], [4, 7, 2]])
-    assert_array_equal(sums.cross, [[70], [120], [30]])
-    assert (sums.square, sums.weight) == (500, 2)
+    assert_array_equal(sums.gram[0], [[10, 17, 4], [17, 29, 7], [4, 7, 2]])
+    assert_array_equal(sums.cross[0], [[70], [120], [30]])
+    assert_array_equal(sums.square, [500])
 
 
 @pytest.mark.parametrize("windows", [rows(), rows(weight=draw(61, 1, 1, seed=2) ** 2)], ids=["even", "weighted"])
@@ -76,17 +76,24 @@ def test_sums_of_a_series_are_shared_by_its_targets():
     """For targets that are channels, a row is the own past of one target of one window."""
     windows = series()
     past, target = windows.arrays["past"], windows.arrays["target"]
-    X = np.concatenate([past[:, :, m] for m in range(M)])
-    Y = np.concatenate([target[:, :, m] for m in range(M)])
-    for ours, theirs in zip(sum_up(network(autoregressive=True), windows), sums_of(X, Y), strict=True):
+    tables = [(past[:, :, m], target[:, :, m]) for m in range(M)]
+    net = network(autoregressive=True)
+    joined, by_target = sum_up(net, windows), sum_up(net, windows, by_target=True)
+    for ours, theirs in zip(joined, sums_of(*map(np.concatenate, zip(*tables, strict=True))), strict=True):
+        assert_allclose(ours, theirs, rtol=1e-10)
+    for group, table in zip(by_target.groups(), tables, strict=True):
+        for ours, theirs in zip(group, sums_of(*table), strict=True):
+            assert_allclose(ours, theirs, rtol=1e-10)
+    for ours, theirs in zip(by_target.joined(), joined, strict=True):
         assert_allclose(ours, theirs, rtol=1e-10)
 
 
 def test_chunks_do_not_matter(monkeypatch):
     """Sums are the same window by window."""
-    whole = sum_up(network(), rows())
-    monkeypatch.setattr("skattn.linear.CHUNK", 1)
-    for ours, theirs in zip(sum_up(network(), rows()), whole, strict=True):
+    windows, net = series(200), network(autoregressive=True)
+    whole = sum_up(net, windows, by_target=True)
+    monkeypatch.setattr("skattn.linear.CHUNK", 1)  # so that there is a window or a few in a chunk
+    for ours, theirs in zip(sum_up(net, windows, by_target=True), whole, strict=True):
         assert_allclose(ours, theirs, rtol=1e-10)
 
 
@@ -140,7 +147,7 @@ def test_solution_is_that_of_scikit_learn(weight):
     candidates = [ridge(X, Y, penalty, weight) for penalty in PENALTIES]
     errors = [float(((X_valid @ one[:-1] + one[-1] - Y_valid) ** 2).mean()) for one in candidates]
     solution, error = solve(sums_of(X, Y, weight), valid)
-    assert_allclose(solution, candidates[int(np.argmin(errors))], rtol=1e-6, atol=1e-9)
+    assert_allclose(solution[0], candidates[int(np.argmin(errors))], rtol=1e-6, atol=1e-9)
     assert error == pytest.approx(min(errors))
 
 
@@ -157,7 +164,7 @@ def test_cross_validation_is_generalised(overlap):
         found.append(float(((X @ one[:-1] + one[-1] - Y) ** 2).mean()) / left**2)
     solution, error = solve(sums_of(X, Y), overlap=overlap)
     assert error == pytest.approx(min(found))
-    assert_allclose(solution, ridge(X, Y, PENALTIES[int(np.argmin(found))]), rtol=1e-6, atol=1e-9)
+    assert_allclose(solution[0], ridge(X, Y, PENALTIES[int(np.argmin(found))]), rtol=1e-6, atol=1e-9)
 
 
 def test_level_where_nothing_can_be_learned():
@@ -177,6 +184,63 @@ def test_fewer_rows_than_features(n):
         assert np.isfinite(error)
 
 
+def through_origin(X, Y, penalty, lags, decay, slope=0.0):
+    """The same with a penalty that grows with the lag, on the distance from a slope, with no intercept."""
+    growth = lags**decay
+    scales = (growth.mean() / growth) ** 0.5
+    scaled = X * scales
+    alpha = penalty * (scaled**2).mean() * len(X)
+    left = Ridge(alpha, fit_intercept=False, solver="cholesky").fit(scaled, Y - X @ (slope * np.ones((L, 1))))
+    return slope + np.atleast_2d(left.coef_).T * scales[:, None]
+
+
+def test_lags_through_the_origin():
+    """Held-out rows choose how the penalty grows with the lag; the level is the only intercept."""
+    lags, true = np.arange(L, 0, -1.0), np.array([[0.0], [0.1], [0.0], [0.4], [0.8]])
+    X, X_valid = draw(40, L), draw(400, L, seed=4)
+    Y, Y_valid = X @ true + 3 * draw(40, 1, seed=1), X_valid @ true + 3 * draw(400, 1, seed=5)
+    found = {}
+    for decay in DECAYS:
+        for penalty in PENALTIES:
+            slope = through_origin(X, Y, penalty, lags, decay)
+            found[decay, penalty] = float(((X_valid @ slope - Y_valid) ** 2).mean()), slope
+    error, slope = min(found.values(), key=lambda one: one[0])
+    solution, ours = solve(sums_of(X, Y), sums_of(X_valid, Y_valid), torch.from_numpy(lags))
+    assert ours == pytest.approx(error)
+    assert_allclose(solution[0, :-1], slope, rtol=1e-6, atol=1e-9)
+    assert (solution[0, -1] == 0).all()
+
+
+def join(*groups):
+    return Sums(*(torch.cat(parts) for parts in zip(*groups, strict=True)))
+
+
+def test_a_group_has_a_map_of_its_own_where_that_pays():
+    """Of three groups, the third is another: its slope is its own, shrunk toward that of all; the twins share one."""
+    lags, slopes = torch.arange(L, 0, -1), [np.ones(L), np.ones(L), -np.ones(L)]
+    tables = [(draw(n, L, seed=seed), draw(n, 1, seed=seed + 9)) for n in (100, 1000) for seed in range(3)]
+    tables = [(X, X @ slope[:, None] + Y) for (X, Y), slope in zip(tables, 2 * slopes, strict=True)]
+    train, valid = (join(*(sums_of(*table) for table in part)) for part in (tables[:3], tables[3:]))
+    solution, error = solve(train, valid, lags)
+    assert solution.shape == (3, L + 1, 1)
+    assert error == pytest.approx(valid.loss(solution))
+    assert error < 1.2  # of a noise of one
+    assert_allclose(solution[2, :-1, 0], slopes[2], atol=0.3)
+    shared = solve(train.joined(), valid.joined(), lags)[0].numpy()
+    for group, table in enumerate(tables[:3]):
+        own = [through_origin(*table, penalty, lags.numpy(), 0.0, shared[0, :-1]) for penalty in PENALTIES]
+        own += [through_origin(*table, penalty, lags.numpy(), 1.0, shared[0, :-1]) for penalty in PENALTIES]
+        assert min(np.abs(one - solution[group, :-1].numpy()).max() for one in own) < 1e-6
+
+
+def test_groups_share_a_map_where_none_of_their_own_pays():
+    """Where held-out rows say the opposite of the training rows, what is shared by all is kept."""
+    X, Y = draw(100, L), draw(100, 1, seed=1)
+    groups = [sums_of(X, X[:, :1] + 0.3 * sign * Y) for sign in (1, -1)]
+    solution, _ = solve(join(*groups), join(*groups[::-1]), torch.arange(L, 0, -1))
+    assert len(solution) == 1
+
+
 # ----------------------------------------------------------------------------------------------------------- blocks
 
 
@@ -191,14 +255,17 @@ def test_blocks_do_not_see_what_they_are_asked_for():
         (second, np.r_[: second[0] - H + 1, second[-1] + H : n]),
         (third, np.arange(third[0] - H + 1)),
     ):
-        solution, _ = solve(sum_up(net, windows.take(far)), overlap=H)
+        solution, _ = solve(sum_up(net, windows.take(far)), overlap=H)  # no rows to choose on: lags do not matter
         assert_allclose(errors[block], window_errors(net, windows.take(block), solution), rtol=1e-10)
 
 
 def test_errors_of_windows():
     """The error of a window is the mean over its targets and steps ahead."""
     net, windows = network(autoregressive=True), series()
-    solution = torch.from_numpy(draw(L + 1, H, seed=7))
     past, target = windows.arrays["past"][..., :M], windows.arrays["target"]
-    forecast = np.einsum("nlm,lh->nhm", past, solution[:-1]) + solution[-1].numpy()[:, None]
-    assert_allclose(window_errors(net, windows, solution), ((target - forecast) ** 2).mean((1, 2)), rtol=1e-10)
+    for n_maps in (1, M):
+        solution = draw(n_maps, L + 1, H, seed=7)
+        maps = np.broadcast_to(solution, (M, L + 1, H))
+        forecast = np.einsum("nlm,mlh->nhm", past, maps[:, :-1]) + maps[:, -1].T
+        errors = window_errors(net, windows, torch.from_numpy(solution))
+        assert_allclose(errors, ((target - forecast) ** 2).mean((1, 2)), rtol=1e-10)

@@ -1,7 +1,7 @@
 """Linear skips: a linear forecast beside the network, which is left to learn what is not linear.
 
 Letters: ``B`` windows, ``L`` steps, ``C`` channels, ``H`` horizon, ``M`` targets, ``P`` parameters per target,
-``K`` channels known ahead.
+``K`` channels known ahead, ``G`` maps, ``F`` features, ``O`` outputs.
 
 Both start from zero, so that the first forecast is the level that the normalisation puts back.
 """
@@ -12,6 +12,8 @@ from torch import nn
 
 class WindowSkip(nn.Module):
     """Every value of the window counts for every output: for targets that are not channels of the window."""
+
+    lags = None  # features are no values of the targets
 
     def __init__(self, window_length, n_channels, horizon, n_targets, n_params, n_future):
         super().__init__()
@@ -29,26 +31,37 @@ class WindowSkip(nn.Module):
         features = x.flatten(1) if future is None else torch.cat([x.flatten(1), future.flatten(1)], 1)
         return features, target.flatten(1), weight[:, 0, :1]
 
+    def fill(self, solution):
+        """Take the `solution` (1, F + 1, O) of the regression, whose last row is the intercept."""
+        with torch.no_grad():
+            self.linear.weight.copy_(solution[0, :-1].T)
+            self.linear.bias.copy_(solution[0, -1])
+
 
 class ChannelSkip(nn.Module):
-    """One map from past to future shared by all targets, each reading its own past: for targets that are channels
-    of the window. Zeng et al. (2023), "Are transformers effective for time series forecasting?"."""
+    """One map from past to future shared by all targets, or one each, reading their own past: for targets that are
+    channels of the window. Zeng et al. (2023), "Are transformers effective for time series forecasting?"."""
 
     def __init__(self, window_length, n_channels, horizon, n_targets, n_params, n_future):
         super().__init__()
         self.n_targets, self.n_rows, self.n_params = n_targets, n_targets, n_params
-        self.linear = _zero_linear(window_length, horizon * n_params)
+        self.linear = Maps(window_length, horizon * n_params)
         self.future = _zero_linear(n_future, n_targets * n_params) if n_future else None
 
     def forward(self, x, future=None):
         """Linear forecast of shape (B, H, M, P) from `x` (B, L, C) and `future` (B, H, K)."""
-        own = self.linear(x[..., : self.n_targets].transpose(1, 2))  # (B, M, H * P)
-        forecast = own.unflatten(2, (-1, self.n_params)).transpose(1, 2)  # (B, H, M, P)
+        own = self.linear(x[..., : self.n_targets].permute(2, 0, 1))  # (M, B, H * P)
+        forecast = own.unflatten(2, (-1, self.n_params)).permute(1, 2, 0, 3)  # (B, H, M, P)
         return forecast if future is None else forecast + self.ahead(future)  # (B, H, M, P)
 
     def ahead(self, future):
         """What is known of each step ahead (B, H, K) in its own forecast (B, H, M, P)."""
         return self.future(future).unflatten(2, (self.n_targets, self.n_params))  # (B, H, M, P)
+
+    @property
+    def lags(self):
+        """Steps from each feature to the first step ahead, (F,)."""
+        return torch.arange(self.linear.in_features, 0, -1)
 
     @staticmethod
     def rows(x, future, target, weight):
@@ -57,12 +70,35 @@ class ChannelSkip(nn.Module):
         own = x[..., : target.shape[2]].transpose(1, 2)  # (B, M, L)
         return own.flatten(0, 1), target.transpose(1, 2).flatten(0, 1), weight.flatten()[:, None]
 
+    def fill(self, solution):
+        """Take the `solution` (1 or M, F + 1, O) of the regression, whose last row is the intercept."""
+        self.linear.resize(len(solution))
+        with torch.no_grad():
+            self.linear.weight.copy_(solution[:, :-1].transpose(1, 2))
+            self.linear.bias.copy_(solution[:, -1])
 
-def fill(skip, solution):
-    """Give a skip the `solution` (features + 1, outputs) of its regression, whose last row is the intercept."""
-    with torch.no_grad():
-        skip.linear.weight.copy_(solution[:-1].T)
-        skip.linear.bias.copy_(solution[-1])
+
+class Maps(nn.Module):
+    """Linear maps of features (M, B, F) to outputs (M, B, O): one that all M share (G = 1), or one each (G = M)."""
+
+    def __init__(self, in_features, out_features):
+        super().__init__()
+        self.in_features = in_features
+        self.weight = nn.Parameter(torch.zeros(1, out_features, in_features))
+        self.bias = nn.Parameter(torch.zeros(1, out_features))
+
+    def forward(self, x):
+        """Outputs of features."""
+        return x @ self.weight.transpose(1, 2) + self.bias[:, None]
+
+    def resize(self, n_maps):
+        """Have room for so many maps, which are zero."""
+        for parameter in (self.weight, self.bias):
+            parameter.data = parameter.new_zeros(n_maps, *parameter.shape[1:])
+
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        self.resize(len(state_dict[prefix + "bias"]))
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 def _zero_linear(in_features, out_features):

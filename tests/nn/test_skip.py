@@ -35,8 +35,8 @@ def test_channel_skip_by_hand():
     skip = ChannelSkip(2, 3, 2, 2, 1, 1)
     skip.load_state_dict(
         {
-            "linear.weight": torch.tensor([[1.0, 10.0], [0.0, 1.0]]),
-            "linear.bias": torch.tensor([0.0, 0.5]),
+            "linear.weight": torch.tensor([[[1.0, 10.0], [0.0, 1.0]]]),
+            "linear.bias": torch.tensor([[0.0, 0.5]]),
             "future.weight": torch.tensor([[100.0], [1000.0]]),
             "future.bias": torch.tensor([0.0, 0.0]),
         }
@@ -51,8 +51,8 @@ def test_channel_skip_by_hand():
 def test_channel_skip_groups_outputs_by_step():
     """With two steps ahead and three parameters, the map's outputs are the parameters of step 1, then of step 2."""
     skip = ChannelSkip(1, 1, 2, 1, 3, 0)
-    weight = torch.tensor([[1.0], [2.0], [3.0], [4.0], [5.0], [6.0]])
-    skip.load_state_dict({"linear.weight": weight, "linear.bias": torch.zeros(6)})
+    weight = torch.tensor([[[1.0], [2.0], [3.0], [4.0], [5.0], [6.0]]])
+    skip.load_state_dict({"linear.weight": weight, "linear.bias": torch.zeros(1, 6)})
     assert_close(skip(torch.tensor([[[10.0]]])), torch.tensor([[[[10.0, 20.0, 30.0]], [[40.0, 50.0, 60.0]]]]))
 
 
@@ -86,6 +86,18 @@ def test_targets_see_other_channels(kind, sees):
     other = torch.cat([x[..., :1], x[..., 1:] + 1], -1)
     assert torch.equal(skip(x)[:, :, 0], skip(other)[:, :, 0]) is not sees
     assert not torch.equal(skip(x)[:, :, 1], skip(other)[:, :, 1])
+
+
+def test_channel_skip_with_a_map_each():
+    """What a solution or a saved state holds for each target is that target's; both kinds of state can be loaded."""
+    skip, other = ChannelSkip(2, 3, 1, 2, 1, 0), ChannelSkip(2, 3, 1, 2, 1, 0)
+    skip.fill(torch.tensor([[[1.0], [10.0], [0.5]], [[2.0], [20.0], [0.0]]]))
+    other.load_state_dict(skip.state_dict())
+    x = torch.tensor([[[1.0, 3.0, 99.0], [2.0, 4.0, 99.0]]])
+    for one in (skip, other):
+        assert_close(one(x), torch.tensor([[[[21.5], [86.0]]]]))  # 1 + 20 + 0.5; 6 + 80
+        one.load_state_dict(ChannelSkip(2, 3, 1, 2, 1, 0).state_dict())
+        assert len(one.linear.bias) == 1
 
 
 def test_channel_skip_is_one_map_for_all_targets():
