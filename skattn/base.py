@@ -66,12 +66,15 @@ class BaseAttentionLSTM(RowsAsWindows, Parameters, CallbackSupportMixin, BaseEst
         self : object
         """
         train, valid = self._split(windows)
+        last = None  # solution of the linear skip
         if not (self.warm_start and hasattr(self, "network_")):
             self._start(windows, n_params)
-            self._prior = self._solve(windows, train, valid)
+            self._prior, last = self._solve(windows, train, valid)
         self._train(train, self.max_epochs, valid, callbacks)
         with self._limit_threads():
             self._components = shrink_network(self.network_, train, valid, self._prior)
+        if last is not None:
+            self.network_.skip.fill(last)
         for _, callback in callbacks:
             callback.finish()
         return self
@@ -80,7 +83,7 @@ class BaseAttentionLSTM(RowsAsWindows, Parameters, CallbackSupportMixin, BaseEst
         """Train some more on windows, without holding any out; what is learned of scales stays as it was."""
         if not hasattr(self, "network_"):
             self._start(windows, n_params)
-            self._prior = self._solve(windows, windows)
+            self._prior, _ = self._solve(windows, windows)
         return self._train(windows, epochs)
 
     def predict_windows(self, windows):

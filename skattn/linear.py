@@ -22,6 +22,10 @@ class Sums(NamedTuple):
     cross: torch.Tensor  # (G, F + 1, O)
     square: torch.Tensor  # of outputs, (G,)
 
+    def plus(self, other):
+        """Sums over the rows of both."""
+        return Sums(*(ours + theirs for ours, theirs in zip(self, other, strict=True)))
+
     def joined(self):
         """Sums over all rows, as one group."""
         return Sums(*(values.sum(0, keepdim=True) for values in self))
@@ -58,14 +62,23 @@ def sum_up(network, windows, by_target=False):
         rows, outputs, weights = (part.unflatten(0, (-1, n_groups)).transpose(0, 1) for part in parts)
         weighed = (rows * weights).transpose(1, 2)  # (G, F + 1, R)
         square = (outputs.double() ** 2 * weights).sum((1, 2))  # (G,)
-        new = ((weighed @ rows).double().cpu(), (weighed @ outputs).double().cpu(), square.cpu())
-        sums = Sums(*new) if sums is None else Sums(*(old + one for old, one in zip(sums, new, strict=True)))
+        new = Sums((weighed @ rows).double().cpu(), (weighed @ outputs).double().cpu(), square.cpu())
+        sums = new if sums is None else sums.plus(new)
     there = bool((sums.gram[:, -1, -1] > 0).all()) and all(bool(torch.isfinite(one).all()) for one in sums)
     return sums if there else None
 
 
-def solve(train, valid=None, lags=None, overlap=1, decays=DECAYS, penalties=PENALTIES):
-    """Ridge regression with the penalty that forecasts best; Hoerl and Kennard (1970).
+class Choice(NamedTuple):
+    """What :func:`choose` chooses. A penalty of None leaves what it would shrink toward: the level, or the slope of all."""
+
+    intercept: bool
+    decay: float = 0.0  # power of its lag that the penalty of a feature grows with
+    penalty: float | None = None  # as a share of the mean variance of a feature
+    own: tuple = ()  # penalties of the groups
+
+
+def choose(train, valid=None, lags=None, *, overlap=1, decays=DECAYS, penalties=PENALTIES):
+    """Penalties of the ridge regression of Hoerl and Kennard (1970) that forecast best.
 
     Where features are lags of the targets, held-out rows also tell whether the penalty grows with the lag, as in the
     prior of Litterman (1986), and whether a group has a slope of its own, shrunk toward that of all. The level stands
@@ -90,72 +103,96 @@ def solve(train, valid=None, lags=None, overlap=1, decays=DECAYS, penalties=PENA
 
     Returns
     -------
-    solution : Tensor of shape (G or 1, F + 1, O)
-        Zeros where nothing beats the forecast of zero, which is the level.
+    choice : Choice
     error : float
         Mean squared error, on held-out rows or as cross-validation estimates it.
     """
     every, held_out = train.joined(), valid and valid.joined()
-    shared = torch.zeros_like(every.cross)  # (1, F + 1, O)
-    slope, origin = shared[0, :-1], (shared[0, :-1, 0], shared[0, -1])  # (F, O), ((F,), (O,))
-    error, decay = (held_out or every).loss(shared), 0.0
-    is_level = valid is not None and lags is not None
-    means = origin if is_level else every.means()
-    for power in decays if is_level else (0.0,):
-        solution, loss = _shrink(every, held_out, slope, means, _scales(lags, power, slope), overlap, penalties)
+    level = torch.zeros_like(every.cross)  # (1, F + 1, O)
+    choice, error = Choice(intercept=lags is None or valid is None), (held_out or every).loss(level)
+    for decay in (0.0,) if choice.intercept else decays:
+        tried = choice._replace(decay=decay)
+        penalty, loss = _best_penalty(every, held_out, level[0, :-1], lags, tried, overlap, penalties)
         if loss < error:
-            shared, error, decay = solution, loss, power
-    if not is_level or len(train.square) == 1:
-        return shared, error
-    slope, means, own = shared[0, :-1], (origin[0], shared[0, -1]), []
-    scales = _scales(lags, decay, slope)  # (F, 1)
+            choice, error = tried._replace(penalty=penalty), loss
+    if choice.intercept or len(train.square) == 1:
+        return choice, error
+    shared, own = fit(train, lags, choice), []
     for rows, rows_valid in zip(train.groups(), valid.groups(), strict=True):
-        solution, loss = _shrink(rows, rows_valid, slope, means, scales, overlap, penalties)
-        own.append(solution if loss < rows_valid.loss(shared) else shared)
-    if all(solution is shared for solution in own):
-        return shared, error
-    own = torch.cat(own)  # (G, F + 1, O)
-    return own, valid.loss(own)
+        penalty, loss = _best_penalty(rows, rows_valid, shared[0, :-1], lags, choice, overlap, penalties)
+        own.append(penalty if loss < rows_valid.loss(shared) else None)
+    choice = choice._replace(own=tuple(own))
+    return choice, valid.loss(fit(train, lags, choice))
 
 
-def _scales(lags, decay, slope):
-    """Scales of features (F, 1) at which an even penalty grows with a power of their lags."""
-    growth = torch.ones_like(slope[:, :1])
-    if decay:
-        growth = lags.to(slope)[:, None] ** decay  # (F, 1)
-    return (growth.mean() / growth) ** 0.5
+def fit(sums, lags, choice):
+    """The ridge regression of a :class:`Choice`, whose parameters are those of :func:`choose`.
 
-
-def _shrink(train, valid, slope, means, scales, overlap, penalties):
-    """Of ridge regressions through a point that shrink toward a `slope` (F, O), the best (1, F + 1, O) and its error.
-
-    All come from one decomposition, and so do their errors: of the coordinates along the axes, which a penalty shrinks
-    each by a factor, the error is a quadratic form.
+    Returns
+    -------
+    solution : Tensor of shape (G or 1, F + 1, O)
+        Slopes, and in the last row the intercept. Zeros for the forecast of zero, which is the level.
     """
+    every = sums.joined()
+    level = torch.zeros_like(every.cross)  # (1, F + 1, O)
+    shared = level if choice.penalty is None else _ridge(every, level[0, :-1], lags, choice)
+    if all(penalty is None for penalty in choice.own):
+        return shared
+    choices = (choice._replace(penalty=penalty) for penalty in choice.own)
+    own = zip(sums.groups(), choices, strict=True)
+    return torch.cat([_ridge(rows, shared[0, :-1], lags, one) if one.penalty else shared for rows, one in own])
+
+
+def _ridge(sums, slope, lags, choice):
+    """Solution (1, F + 1, O) for one group, shrunk toward a `slope` (F, O)."""
+    means, scales = _point(sums, choice), _scales(slope, lags, choice)
+    covariance, covariances, _ = sums.moments(*means)  # (F, F), (F, O)
+    shrunk = covariance * scales * scales.T  # (F, F)
+    shrunk.diagonal().add_(choice.penalty * shrunk.diagonal().mean())
+    slope = slope + scales * torch.linalg.solve(shrunk, scales * (covariances - covariance @ slope))  # (F, O)
+    return torch.cat([slope, (means[1] - means[0] @ slope)[None]])[None]
+
+
+def _best_penalty(train, valid, slope, lags, choice, overlap, penalties):
+    """Of the penalties that shrink toward a `slope` (F, O), the best one, or None if there is none, and its error.
+
+    All come from one decomposition: a penalty shrinks the coordinates along the axes each by a factor, and the error
+    is a quadratic form of these factors.
+    """
+    means, scales = _point(train, choice), _scales(slope, lags, choice)
     covariance, covariances, square = train.moments(*means)  # (F, F), (F, O)
     variances, axes = torch.linalg.eigh(covariance * scales * scales.T)  # (F,), (F, F)
     variances, axes = variances.clamp(min=0), scales * axes  # (F,), (F, F)
     turned = axes.T @ (covariances - covariance @ slope)  # (F, O)
-    tested, cross, square = (covariance, covariances, square) if valid is None else valid.moments(*means)
-    gradient = tested @ slope - cross  # (F, O)
-    start = square + (slope * (gradient - cross)).sum()
+    if valid is not None:
+        covariance, covariances, square = valid.moments(*means)
+    gradient = covariance @ slope - covariances  # (F, O)
+    start = square + (slope * (gradient - covariances)).sum()
     linear = (turned * (axes.T @ gradient)).sum(1)  # (F,)
-    quadratic = (axes.T @ tested @ axes) * (turned @ turned.T)  # (F, F)
+    quadratic = (axes.T @ covariance @ axes) * (turned @ turned.T)  # (F, F)
     best, error = None, np.inf
-    for penalty in penalties * float(variances.mean()):
-        if penalty == 0:
-            continue
-        shrunk = 1 / (variances + penalty)  # (F,)
-        loss = float(start + shrunk @ (2 * linear + quadratic @ shrunk)) / slope.shape[1]
+    for penalty in penalties if float(variances.mean()) else ():
+        factors = 1 / (variances + penalty * variances.mean())  # (F,)
+        loss = float(start + factors @ (2 * linear + quadratic @ factors)) / slope.shape[1]
         if valid is None:
-            freedom = 1 + float((variances * shrunk).sum())
+            freedom = 1 + float((variances * factors).sum())
             left = 1 - freedom * overlap**0.5 / float(train.gram[0, -1, -1])
             loss = loss / left**2 if left > 0 else np.inf
         if loss < error:
-            best, error = shrunk, loss
-    if best is not None:
-        slope = slope + axes @ (best[:, None] * turned)  # (F, O)
-    return torch.cat([slope, (means[1] - means[0] @ slope)[None]])[None], error
+            best, error = float(penalty), loss
+    return best, error
+
+
+def _point(sums, choice):
+    """Features (F,) and outputs (O,) that the regression goes through: the means, or zero without an intercept."""
+    means = sums.means()
+    return means if choice.intercept else tuple(torch.zeros_like(mean) for mean in means)
+
+
+def _scales(slope, lags, choice):
+    """Scales of features (F, 1) at which an even penalty grows with a power of their lags."""
+    growth = lags.to(slope)[:, None] ** choice.decay if choice.decay else torch.ones_like(slope[:, :1])  # (F, 1)
+    return (growth.mean() / growth) ** 0.5
 
 
 @torch.inference_mode()
@@ -181,7 +218,7 @@ def blocked_errors(network, windows, overlap, n_blocks=5):
     for block in np.array_split(place, n_blocks):
         far = (place < block[0] - overlap + 1) | (place > block[-1] + overlap - 1)
         sums = sum_up(network, windows.take(far)) if far.any() else None
-        solution = None if sums is None else solve(sums, lags=network.skip.lags, overlap=overlap)[0]
+        solution = None if sums is None else fit(sums, None, choose(sums, overlap=overlap)[0])
         found.append(window_errors(network, windows.take(block), solution))
     return np.concatenate(found)
 

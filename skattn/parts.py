@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch
 
-from skattn.linear import MOST_FEATURES, MOST_PRODUCTS, PENALTIES, blocked_errors, solve, sum_up, window_errors
+from skattn.linear import MOST_FEATURES, MOST_PRODUCTS, PENALTIES, blocked_errors, choose, fit, sum_up, window_errors
 
 GATES = np.linspace(0, 1, 11)
 PRIOR = 0.5  # of the network is used unless held-out windows tell better
@@ -40,9 +40,11 @@ def solve_linear(network, train, valid=None, windows=None, levels=()):
         How much of the network is used unless held-out windows tell better: half, or nothing where there is no linear
         forecast, since what is not linear has then the more to prove. None where all of it is used, since the skip is
         left to training.
+    last : Tensor or None
+        The solution for all windows, the held-out ones among them, which the skip takes in the end.
     """
     if network.skip is None or network.config["n_params"] > 1 or network.skip.linear.in_features > MOST_FEATURES:
-        return None
+        return None, None
     sample = valid and _sample(windows)
     level = valid and (window_errors(network, sample), window_errors(network, valid).mean())
     if valid and levels:
@@ -50,18 +52,21 @@ def solve_linear(network, train, valid=None, windows=None, levels=()):
     by_target = valid and _is_worth_a_map_each(network, valid)
     sums, held_out = sum_up(network, train, by_target), valid and sum_up(network, valid, by_target)
     if sums is None:
-        return None
-    prior, (solution, _) = PRIOR, solve(sums, held_out, network.skip.lags, overlap(train))
+        return None, None
+    prior, choice = PRIOR, choose(sums, held_out, network.skip.lags, overlap=overlap(train))[0]
+    solution, last = fit(sums, network.skip.lags, choice), None
     if valid and not _is_predictable(network, sample, valid, solution, *level, _overlap_of_sample(windows)):
         prior, solution = 0.0, torch.zeros_like(solution[:1])
         if levels:
             network.set_level(*levels[0])
+    elif held_out:
+        last = fit(sums.plus(held_out), network.skip.lags, choice)
     network.skip.fill(solution)
     if not network.head.squares:
-        return None
+        return None, None
     network.skip.linear.requires_grad_(False)
     network.gate.fill_(prior)
-    return prior
+    return prior, last
 
 
 def _is_predictable(network, sample, valid, solution, level, held_out_level, n_sharing):
@@ -89,7 +94,7 @@ def choose_level(network, levels, train, valid):
         network.set_level(*level)
         sums, held_out = sum_up(network, train), sum_up(network, valid)
         known = sums and held_out
-        errors.append(solve(sums, held_out, lags, decays=(1.0,), penalties=PENALTIES[::4])[1] if known else np.inf)
+        errors.append(choose(sums, held_out, lags, decays=(1.0,), penalties=PENALTIES[::4])[1] if known else np.inf)
     network.set_level(*levels[int(np.argmin(errors))])
 
 

@@ -6,7 +6,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.linear_model import Ridge
 
-from skattn.linear import DECAYS, PENALTIES, Sums, blocked_errors, solve, sum_up, window_errors
+from skattn.linear import DECAYS, PENALTIES, Sums, blocked_errors, choose, fit, sum_up, window_errors
 from skattn.nn import AttentionLSTM
 from skattn.windows import WindowDataset, cut
 
@@ -38,6 +38,11 @@ def sums_of(X, Y, weight=None):
     weight = np.ones(len(X)) if weight is None else weight
     sums = (X.T * weight) @ X, (X.T * weight) @ Y, (Y**2 * weight[:, None]).sum()
     return Sums(*(torch.from_numpy(np.asarray(one)[None]) for one in sums))
+
+
+def solve(train, valid=None, lags=None, **options):
+    choice, error = choose(train, valid, lags, **options)
+    return fit(train, lags, choice), error
 
 
 def ridge(X, Y, penalty, weight=None):
