@@ -10,6 +10,7 @@ from sktime.datatypes import convert_to
 from sktime.forecasting.base import BaseForecaster
 from sktime.utils.validation.forecasting import check_fh
 
+from skattn.cycles import Cycles
 from skattn.panel import Panel, join, split
 from skattn.regressor import AttentionLSTMRegressor
 from skattn.weights import lags, weight_columns
@@ -29,6 +30,7 @@ _CONSTRAINTS = {
     "regressor": [AttentionLSTMRegressor, None],
     "window_length": [Interval(Integral, 1, None, closed="left"), None],
     "horizon": [Interval(Integral, 1, None, closed="left"), None],
+    "periods": ["array-like", None],
     "random_state": ["random_state"],
 }
 
@@ -49,6 +51,10 @@ class AttentionLSTMForecaster(BaseForecaster):
         series.
     horizon : int, default=None
         Steps ahead that the network is trained for. None means the longest step of the `fh` given to `fit`, or 1.
+    periods : list of int, default=None
+        Lengths of cycles in steps, such as ``[24, 168]`` for the hours of a day and of a week. The mean course of each
+        cycle is learned from every series, taken out before the network sees it, and put back into the forecasts.
+        How far it goes beyond chance decides how much of it is used.
     random_state : int, RandomState instance or None, default=None
         Seeds the regressor; None leaves that to the regressor's own `random_state`.
 
@@ -98,10 +104,11 @@ class AttentionLSTMForecaster(BaseForecaster):
     }
     _config = {"remember_data": False}
 
-    def __init__(self, regressor=None, window_length=None, horizon=None, random_state=None):
+    def __init__(self, regressor=None, window_length=None, horizon=None, periods=None, random_state=None):
         self.regressor = regressor
         self.window_length = window_length
         self.horizon = horizon
+        self.periods = periods
         self.random_state = random_state
         super().__init__()
 
@@ -123,7 +130,8 @@ class AttentionLSTMForecaster(BaseForecaster):
 
     def _fit(self, y, X, fh):
         self.regressor_ = compose(self, self.regressor or default_regressor(), _CONSTRAINTS)
-        panel = self._panel = Panel(y, X)
+        self._cycles = Cycles(self.periods or ()).fit(split(y))
+        panel = self._panel = Panel(self._without_cycles(y), X)
         self.horizon_ = self.horizon or (1 if fh is None else int(max(map(max, panel.steps_ahead(fh).values()))))
         self.window_length_ = self.window_length or _default_window(len(panel), self.horizon_)
         windows = panel.cut(self.window_length_, self.horizon_)
@@ -134,7 +142,7 @@ class AttentionLSTMForecaster(BaseForecaster):
 
     def _update(self, y, X=None, update_params=True):
         span = self.window_length_ + self.horizon_
-        self._panel.append(y, X)
+        self._panel.append(self._without_cycles(y), X)
         if update_params and len(self._panel) >= span:
             self.regressor_.partial_fit_windows(self._panel.cut(self.window_length_, self.horizon_))
         self._panel.trim(span - 1)  # the last window, and what the next windows to train on will need before it
@@ -147,10 +155,13 @@ class AttentionLSTMForecaster(BaseForecaster):
             X = self._panel.given(X, "predict", dates)
         paths = self._forecast(max(map(max, ahead.values())), X)
         frames = {
-            name: pd.DataFrame(path[steps - 1], dates[name], self._panel.columns)
+            name: pd.DataFrame(path[steps - 1], dates[name], self._panel.columns) + self._cycles.at(name, dates[name])
             for path, (name, steps) in zip(paths, ahead.items(), strict=True)
         }
         return self._panel.join(frames).astype(float)
+
+    def _without_cycles(self, y):
+        return join(self._cycles.without(split(y)), y.index.names[:-1]) if self.periods else y
 
     def _forecast(self, n_steps, X):
         """Forecasts of shape (n_series, at least n_steps, n_targets), block by block of the trained horizon."""
@@ -225,7 +236,7 @@ class AttentionLSTMForecaster(BaseForecaster):
         Returns
         -------
         windows : WindowDataset
-            As :func:`skattn.windows.cut` makes them; `regressor_` predicts and explains them.
+            As :func:`skattn.windows.cut` makes them, without cycles; `regressor_` predicts and explains them.
         """
         self.check_is_fitted()
         return self._other_panel(y, X).cut(self.window_length_, self.horizon_)
@@ -241,7 +252,7 @@ class AttentionLSTMForecaster(BaseForecaster):
         if self._panel.X is not None:
             names = {name: frame.index for name, frame in split(y).items()}
             X = join(self._panel.given(X, "this call", names), y.index.names[:-1])
-        panel = Panel(y, X if self._panel.X is not None else None)
+        panel = Panel(self._without_cycles(y), X if self._panel.X is not None else None)
         panel.check()
         panel.offsets |= {name: offset for name, offset in self._panel.offsets.items() if name in panel.y}
         return panel
@@ -269,6 +280,7 @@ class AttentionLSTMForecaster(BaseForecaster):
                 ),
                 "window_length": 2,
                 "horizon": 2,
+                "periods": [2],
                 "random_state": 2,
             },
         ]

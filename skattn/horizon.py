@@ -7,6 +7,8 @@ the calendar that it shows: days of the week that occur in it, or its usual dist
 import numpy as np
 import pandas as pd
 
+_DAYS, _MONTHS = {"D": 1, "W": 7}, {"M": 1, "Q": 3, "Y": 12}
+
 
 def next_dates(index, steps, offset=None):
     """The index values that lie `steps` (ints, from 1) after the end of a pandas `index`.
@@ -50,6 +52,33 @@ def steps_ahead(fh, index, offset=None):
             f"{_calendar(index[-1], offset, 2)[1]}, ... Use dates of its calendar, or steps ahead such as fh=[1, 2, 3]."
         )
     return places + 1
+
+
+def places(index, offset):
+    """Numbers that count the steps of a pandas `index`, the same for the same date wherever an index starts.
+
+    `offset` is the distance of the steps of dates, that which `index_offset` finds. Hours are those of the clock on the
+    wall, also where an index has a time zone.
+    """
+    if isinstance(index, pd.PeriodIndex):
+        return index.astype("int64").to_numpy() // index.freq.n
+    if not isinstance(index, pd.DatetimeIndex):
+        return index.to_numpy()
+    dates, days = index.tz_localize(None), index.tz_localize(None).to_numpy().astype("M8[D]")
+    if isinstance(offset, (pd.Timedelta, pd.offsets.Tick)):
+        return np.round((dates - pd.Timestamp(0)) / pd.Timedelta(offset)).astype(int).to_numpy()
+    if isinstance(offset, (pd.offsets.CustomBusinessDay, pd.offsets.BusinessDay)):
+        weekmask = offset.weekmask if isinstance(offset, pd.offsets.CustomBusinessDay) else "1111100"
+        return np.busday_count("1970-01-01", days, weekmask=weekmask) // offset.n
+    kind = offset.name.removeprefix("B")[0]  # of day, week, month, quarter, year
+    if kind in _MONTHS:
+        return (dates.year * 12 + dates.month - 1).to_numpy() // (_MONTHS[kind] * offset.n)
+    if kind not in _DAYS:
+        raise ValueError(
+            f"periods cannot be counted along an index with the frequency {offset.freqstr!r}. "
+            "Give y an index of integers, or forecast without periods."
+        )
+    return days.astype(int) // (_DAYS[kind] * offset.n)
 
 
 def index_offset(index):
