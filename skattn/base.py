@@ -20,11 +20,11 @@ from threadpoolctl import ThreadpoolController
 
 from skattn.callbacks import FiniteLoss, SklearnBridge, TimeLimit
 from skattn.net import HoldoutLast, WindowNet
-from skattn.nn import AttentionLSTM
+from skattn.nn.ensemble import make_network
 from skattn.nn.network import component
 from skattn.nn.random import DrawFrom, Noisy
 from skattn.parameters import LR_SCHEDULES, NETWORK_PARAMETERS, OPTIMIZERS, Parameters
-from skattn.parts import LEVELS, shrink_network, solve_linear, window_losses
+from skattn.parts import LEVELS, hold, shrink_network, solve_linear, window_losses
 from skattn.rows import RowsAsWindows
 from skattn.validation import find_device
 from skattn.weights import check_kind, lags, read_weights, weight_columns
@@ -187,7 +187,7 @@ class BaseAttentionLSTM(RowsAsWindows, Parameters, CallbackSupportMixin, BaseEst
         config = {name: getattr(self, name) for name in NETWORK_PARAMETERS} | {"normalization": normalization}
         config = {name: value.item() if isinstance(value, np.generic) else value for name, value in config.items()}
         with DrawFrom(self._generator):
-            network = AttentionLSTM(**sizes, **config, n_params=n_params, head=self._head)
+            network = make_network(**sizes, **config, n_params=n_params, head=self._head)
         return network.to(getattr(torch, self.dtype))
 
     @staticmethod
@@ -344,12 +344,12 @@ class BaseAttentionLSTM(RowsAsWindows, Parameters, CallbackSupportMixin, BaseEst
         if saved is None:
             return
         with DrawFrom(torch.Generator()):  # the weights drawn are replaced: only the global random state matters
-            network = AttentionLSTM(**saved["config"])
+            network = make_network(**saved["config"])
         weights = {name: torch.from_numpy(value.copy()) for name, value in saved["weights"].items()}
         self.network_ = network.to(next(iter(weights.values())).dtype)
         self.network_.load_state_dict(weights)
         if self._prior is not None:
-            self.network_.skip.linear.requires_grad_(False)
+            hold(self.network_)
         self._generator = torch.Generator().manual_seed(generator_state[0])
         self._generator.set_state(torch.from_numpy(generator_state[1].copy()))
 

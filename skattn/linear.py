@@ -58,7 +58,8 @@ def sum_up(network, windows, by_target=False):
     """Sums over the rows that `network.skip` makes of windows, in a group for each target if asked for and the skip has
     rows for each; None if no row has all of its targets, or if values are too large to be multiplied."""
     n_groups, sums = network.skip.n_rows if by_target else 1, None
-    for parts in _chunks(network, windows, n_groups * network.skip.linear.in_features**2):  # (R, F + 1), (R, O), (R, 1)
+    size = n_groups * network.skip.linear.in_features**2  # of the tables
+    for parts in _chunks(network, windows, size):  # (R, F + 1), (R, O), (R, 1)
         rows, outputs, weights = (part.unflatten(0, (-1, n_groups)).transpose(0, 1) for part in parts)
         weighed = (rows * weights).transpose(1, 2)  # (G, F + 1, R)
         square = (outputs.double() ** 2 * weights).sum((1, 2))  # (G,)
@@ -69,7 +70,7 @@ def sum_up(network, windows, by_target=False):
 
 
 class Choice(NamedTuple):
-    """What :func:`choose` chooses. A penalty of None leaves what it would shrink toward: the level, or the slope of all."""
+    """What :func:`choose` chooses. A penalty of None leaves what it shrinks toward: the level, or the slope of all."""
 
     intercept: bool
     decay: float = 0.0  # power of its lag that the penalty of a feature grows with

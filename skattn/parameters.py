@@ -57,6 +57,7 @@ NETWORK_PARAMETERS = (
     "dropout",
     "normalization",
     "linear_skip",
+    "n_members",
     "loss",
 )
 
@@ -119,6 +120,11 @@ PARAMETERS = """Parameters
         training, as a ridge regression over all windows, and the network learns what is left; held-out windows say how
         much of the network is then used, which can be nothing (`components_`). Without it, all passes through the
         attention.
+    n_members : int, default=1
+        Networks that are trained side by side on the same batches and whose forecasts and attention weights are
+        averaged: a forecast then hangs less on `random_state`, for as many times the work. They differ by their initial
+        weights and dropout, and share the level and the linear skip. `gradient_clip` acts on all together, and 'sgd',
+        which minimises their mean loss, takes steps that many times smaller.
     loss : {loss_names}, torch.nn.Module or type, default={loss_default!r}
         What training minimises, on standardised targets.
     optimizer : {'adam', 'adamw', 'sgd', 'rmsprop'} or type, default='adam'
@@ -172,7 +178,7 @@ PARAMETERS = """Parameters
         flattened channel by channel."""
 
 ATTRIBUTES = """network_ : skattn.nn.AttentionLSTM
-        The trained network.
+        The trained network, or a :class:`skattn.nn.Ensemble` of `n_members`.
     net_ : skattn.net.WindowNet
         skorch's net that trained it last; absent after unpickling.
     components_ : pandas.Series
@@ -209,6 +215,7 @@ class Parameters:
     dropout: float = 0.0
     normalization: object = "auto"
     linear_skip: bool = True
+    n_members: int = 1
     loss: object = "squared_error"
     optimizer: object = "adam"
     lr: float = 0.01
@@ -249,6 +256,7 @@ class Parameters:
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "normalization": [StrOptions({"auto", *NORMALIZATIONS}), SubclassOf(Normalization)],
         "linear_skip": ["boolean"],
+        "n_members": [Interval(Integral, 1, None, closed="left")],
         "optimizer": [StrOptions(set(OPTIMIZERS)), SubclassOf(torch.optim.Optimizer)],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],

@@ -20,7 +20,7 @@ def solve_linear(network, train, valid=None, windows=None, levels=()):
 
     Held-out windows choose the level and the penalty. Where blocks of all windows do not show that the linear forecast
     is better than the level alone, or the held-out ones show that it is not, it stays zero. What is solved is the
-    squared error; for other losses the solution is where training starts from.
+    squared error; for other losses the intercept goes on learning.
 
     Parameters
     ----------
@@ -37,9 +37,9 @@ def solve_linear(network, train, valid=None, windows=None, levels=()):
     Returns
     -------
     prior : float or None
-        How much of the network is used unless held-out windows tell better: half, or nothing where there is no linear
-        forecast, since what is not linear has then the more to prove. None where all of it is used, since the skip is
-        left to training.
+        How much of the network is used unless held-out windows tell better: half for the squared error and all for
+        other losses, or nothing where there is no linear forecast, since what is not linear has then the more to prove.
+        None where the skip is left to training, and all of the network is used.
     last : Tensor or None
         The solution for all windows, the held-out ones among them, which the skip takes in the end.
     """
@@ -53,20 +53,25 @@ def solve_linear(network, train, valid=None, windows=None, levels=()):
     sums, held_out = sum_up(network, train, by_target), valid and sum_up(network, valid, by_target)
     if sums is None:
         return None, None
-    prior, choice = PRIOR, choose(sums, held_out, network.skip.lags, overlap=overlap(train))[0]
+    prior = PRIOR if network.head.squares else 1.0
+    choice, _ = choose(sums, held_out, network.skip.lags, overlap=overlap(train))
     solution, last = fit(sums, network.skip.lags, choice), None
     if valid and not _is_predictable(network, sample, valid, solution, *level, _overlap_of_sample(windows)):
         prior, solution = 0.0, torch.zeros_like(solution[:1])
         if levels:
             network.set_level(*levels[0])
-    elif held_out:
+    elif held_out and network.head.squares:
         last = fit(sums.plus(held_out), network.skip.lags, choice)
     network.skip.fill(solution)
-    if not network.head.squares:
-        return None, None
-    network.skip.linear.requires_grad_(False)
-    network.gate.fill_(prior)
+    hold(network)
+    network.gate.share.fill_(prior)
     return prior, last
+
+
+def hold(network):
+    """Leave a skip that was solved as it is, but for its intercept where the loss is no square."""
+    network.skip.linear.weight.requires_grad_(False)
+    network.skip.linear.bias.requires_grad_(not network.head.squares)
 
 
 def _is_predictable(network, sample, valid, solution, level, held_out_level, n_sharing):
@@ -107,7 +112,7 @@ def shrink_network(network, train, valid, prior):
         Mean loss of the 'level', of the 'linear' forecast, of that with the whole 'network' and of the 'forecast' with
         as much of it as is used, and the 'gate' that says so. Empty if the loss is one number for all windows.
     """
-    network.gate.fill_(1)
+    network.gate.share.fill_(1)
     losses = part_losses(network, valid or train)
     if losses is None:
         return {}
@@ -117,7 +122,7 @@ def shrink_network(network, train, valid, prior):
         shared = _overlap_of_sample(valid)
         certain = is_better(whole[:, best], losses["linear"], shared, n_errors=1 if prior else 3)
         gate = float(GATES[best]) if certain else min(float(GATES[best]), prior)
-    network.gate.fill_(gate)
+    network.gate.share.fill_(gate)
     losses |= {"network": whole[:, -1], "forecast": whole[:, round(gate * (len(GATES) - 1))]}
     return {name: float(loss.mean()) for name, loss in losses.items()} | {"gate": gate}
 

@@ -24,7 +24,7 @@ from skorch.callbacks import Callback
 
 from skattn import AttentionLSTMClassifier, AttentionLSTMRegressor
 from skattn.datasets import make_planted_lags
-from skattn.nn import ACTIVATIONS, ATTENTIONS, ENCODERS, NORMALIZATIONS, Activation
+from skattn.nn import ACTIVATIONS, ATTENTIONS, ENCODERS, NORMALIZATIONS, Activation, AttentionLSTM, Ensemble
 from skattn.windows import WindowDataset, cut
 
 N, L, C = 61, 5, 3
@@ -294,6 +294,7 @@ CHANGES = {
     "dropout": ({}, 0.0, 0.5),
     "normalization": ({}, "auto", "last"),
     "linear_skip": ({}, True, False),
+    "n_members": ({}, 1, 2),
     "optimizer": ({}, "adam", "rmsprop"),
     "lr": ({}, 0.01, 0.02),
     "weight_decay": ({}, 0.0, 0.1),
@@ -772,6 +773,112 @@ def test_dual_stage_and_missing_values(kind):
         assert np.isfinite(output(model, X)).all()
 
 
+# ---------------------------------------------------------------------------------------------------- ensembles
+
+
+@both
+def test_one_member_is_the_network_alone(kind):
+    """Unless more are asked for, the network is what it was; several are an ensemble, as its state says."""
+    assert type(fitted(kind).network_) is type(fitted(kind, n_members=1).network_) is AttentionLSTM
+    ensemble = fitted(kind, n_members=np.int64(3)).network_
+    assert type(ensemble) is Ensemble
+    assert len(ensemble.others) == 2
+    assert type(ensemble.config["n_members"]) is int
+
+
+@both
+def test_ensemble_is_an_estimator(kind, tmp_path):
+    """It can be copied, cloned, trained on and explained like every other network."""
+    X = windows()
+    y = target_of(kind, X)
+    model = fitted(kind, n_members=3, **NOISY, **EVERYWHERE)
+    for way in COPIES:
+        copied = COPIES[way](model, tmp_path)
+        assert_array_equal(output(copied), output(model))
+        assert torch.equal(bits(copied), bits(model))
+        assert all(other.skip is copied.network_.skip for other in copied.network_.others)
+        copied.partial_fit(X, y)
+        assert (output(copied) != output(model)).any()
+    assert torch.equal(bits(clone(model).fit(X, y)), bits(model))
+    for read in ("temporal", "channel", "joint", "input", "state"):
+        assert_allclose(model.attention_weights(X, read).reshape(N, -1).sum(1), 1, rtol=1e-5)
+
+
+@both
+def test_training_of_an_ensemble_goes_on(kind):
+    """Three calls of partial_fit, two fits that go on and one fit of three epochs are the same training."""
+    X = windows()
+    y = target_of(kind, X)
+    whole, calls = fitted(kind, n_members=3), make(kind, n_members=3)
+    for _ in range(3):
+        calls.partial_fit(X, y)
+    warm = make(kind, n_members=3, max_epochs=2, warm_start=True).fit(X, y).set_params(max_epochs=1).fit(X, y)
+    for model in (calls, warm):
+        assert torch.equal(bits(model), bits(whole))
+        assert_array_equal(model.history_["train_loss"], whole.history_["train_loss"])
+    pickled = pickle.loads(pickle.dumps(model.set_params(optimizer="sgd")))
+    assert torch.equal(bits(pickled.partial_fit(X, y)), bits(model.partial_fit(X, y)))
+
+
+@both
+def test_every_member_learns(kind):
+    """Each from other weights to others, beside a skip that all have."""
+    start, end = (fitted(kind, n_members=3, lr=lr, optimizer="sgd") for lr in (1e-30, 0.1))
+    before, after = (
+        torch.stack([member.head.weight.detach() for member in (model.network_, *model.network_.others)])
+        for model in (start, end)
+    )
+    assert ((after - before).abs().amax((1, 2, 3)) > 1e-4).all()
+    assert ((before[0] - before[1:]).abs().amax((1, 2, 3)) > 1e-2).all()
+
+
+def test_ensemble_stops_by_its_mean_forecast():
+    """The loss of validation is that of the mean forecast, the loss of training the mean of the members'."""
+    datasets = Datasets()
+    options = dict(n_members=3, linear_skip=False, callbacks=[datasets], **STOPPING)
+    model = fitted(**options, lr=0.3)
+    assert_allclose(model.loss_windows(datasets.valid_).mean(), model.history_["valid_loss"].min(), rtol=1e-5)
+    still = fitted(**options, lr=1e-30, optimizer="sgd")
+    assert still.history_["train_loss"][0] > 1.001 * still.loss_windows(datasets.train_).mean()
+
+
+def test_parts_of_an_ensemble():
+    """The parts are those of the mean forecast, with one gate for all members."""
+    X = windows()
+    dataset = WindowDataset({"past": X, "target": X[:, 2:3, 1:2] ** 2})
+    model = make(n_members=3).fit_windows(dataset)
+    assert model.components_["gate"] == 0.5
+    for gate, part in ((0, "linear"), (0.5, "forecast"), (1, "network")):
+        model.network_.gate.share.fill_(gate)
+        assert_allclose(model.loss_windows(dataset).mean(), model.components_[part], rtol=1e-5)
+
+
+def test_ensembles_vary_less_than_networks():
+    """Trained on noise, means of four differ from seed to seed about half as much as single networks do."""
+    rng = np.random.default_rng(0)
+    X, y = windows(), rng.normal(size=N)
+    deviations = []
+    for n_members in (1, 4):
+        models = (make(n_members=n_members, linear_skip=False, random_state=seed).fit(X, y) for seed in range(8))
+        deviations.append(np.std([model.predict(windows(seed=1)) for model in models], 0).mean())
+    assert deviations[1] < 0.75 * deviations[0]
+
+
+@both
+def test_ensemble_with_a_loss_of_a_single_number(kind):
+    """It trains and stops as with any other loss, and has no parts to tell."""
+
+    class Summed(torch.nn.Module):
+        def forward(self, prediction, target):
+            if prediction.dim() > target.dim():
+                return torch.nn.functional.cross_entropy(prediction, target)
+            return ((prediction - target) ** 2).mean()
+
+    model = fitted(kind, loss=Summed, n_members=3, **STOPPING)
+    assert np.isfinite(model.history_[["train_loss", "valid_loss"]]).all(axis=None)
+    assert model.components_.empty
+
+
 # ---------------------------------------------------------------------------------------------------- windows
 
 
@@ -935,7 +1042,8 @@ def test_newest_windows_are_held_out(kind):
 def test_best_weights_are_restored(kind):
     """The validation loss of what is returned is the smallest of the history."""
     datasets = Datasets()
-    model = fitted(kind, **STOPPING, callbacks=[datasets]).set_params(max_epochs=50, lr=0.3, n_iter_no_change=3)
+    model = fitted(kind, **STOPPING, callbacks=[datasets], linear_skip=False)  # which would be solved once more
+    model.set_params(max_epochs=50, lr=0.3, n_iter_no_change=3)
     X = windows()
     model.fit(X, target_of(kind, X))
     losses = model.history_["valid_loss"]
@@ -1476,6 +1584,7 @@ def test_constructor_errors_are_generated(kind):
             dict(hidden_size=0),
             r"The 'hidden_size' parameter of AttentionLSTM\w+ must be an int in the range \[1, inf\)",
         ),
+        (dict(n_members=0), r"The 'n_members' parameter of AttentionLSTM\w+ must be an int in the range \[1, inf\)"),
     ):
         with pytest.raises(ValueError, match=message):
             fitted(kind, **parameters)

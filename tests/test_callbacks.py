@@ -45,8 +45,8 @@ def weights(estimator):
 
 
 def learned(state):
-    """What training changes: the gate is chosen afterwards."""
-    return [value.detach().clone() for name, value in state.items() if name != "gate"]
+    """What training changes: the gate is chosen afterwards, and the skip solved before and after."""
+    return [value.detach().clone() for name, value in state.items() if not name.startswith(("gate.", "skip."))]
 
 
 def same(ours, theirs):

@@ -1138,3 +1138,36 @@ def test_dual_stage_learns_from_drivers():
     windows = model.windows(y, X)
     forecasts, truth = model.regressor_.predict_windows(windows), windows.arrays["target"]
     assert np.corrcoef(forecasts.ravel(), truth.ravel())[0, 1] > 0.8
+
+
+# --------------------------------------------------------------------------------------------------- ensembles
+
+
+def test_ensemble_is_a_forecaster():
+    """It has weights over steps and channels, and is updated, copied and seeded like every other network."""
+    y, X = series(N + AFTER), drivers(N + AFTER + 2)
+    regressor = small(n_members=3, attention_position="both", channel_attention="dot", dropout=0.2, lr=0.05)
+    model = forecaster(regressor=regressor).fit(y[:N], X=X[:N], fh=[1, 2])
+    for kind in ("temporal", "channel", "joint", "input", "state"):
+        assert_allclose(model.attention_weights(kind=kind).sum(axis=1), 1, rtol=1e-5)
+    for other in (pickle.loads(pickle.dumps(model)), model.clone().fit(y[:N], X=X[:N], fh=[1, 2])):
+        assert_array_equal(other.predict(X=X), model.predict(X=X))
+        pd.testing.assert_frame_equal(other.attention_weights(kind="joint"), model.attention_weights(kind="joint"))
+    before = weights(model)
+    model.update(y[N:], X=X[N : N + AFTER], update_params=True)
+    assert not np.allclose(weights(model), before)
+    assert np.isfinite(model.predict(fh=range(1, 6), X=drivers(N + AFTER + 5))).all()  # beyond the horizon too
+
+
+def test_ensemble_chooses_one_level():
+    """Held-out windows choose the level and the gate for all members: a random walk is forecast by its last value."""
+    noise = pd.Series(np.random.default_rng(0).normal(size=300))
+    model = forecaster(12, regressor=small(n_members=3)).fit(noise, fh=[1, 2])
+    network = model.regressor_.network_
+    assert network.config["normalization"] != "last"
+    assert all(other.normalization is network.normalization for other in network.others)
+    assert_array_equal(pickle.loads(pickle.dumps(model)).predict(), model.predict())
+    walk = pd.Series(values(400))
+    model = forecaster(12, regressor=small(n_members=3)).fit(walk, fh=[1, 2])
+    assert model.regressor_.components_["gate"] == 0
+    assert_array_equal(model.predict(), np.float32(walk.iloc[-1]))  # exactly the last value

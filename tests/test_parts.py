@@ -1,5 +1,6 @@
 """Tests of the parts of a forecast: which levels are chosen, when there is a linear part, how much of the network."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -63,15 +64,17 @@ def test_solved_skip_is_left_alone():
 
 @pytest.mark.parametrize("loss", ["absolute_error", "huber", torch.nn.L1Loss])
 def test_other_losses_start_from_the_solution(loss):
-    """For a loss that is no square, the skip goes on learning, and all of the network is used."""
+    """For a loss that is no square, the intercept goes on learning, and all of the network may be used."""
     X = table()
     y = X[:, 4, 0] + np.random.default_rng(1).exponential(size=len(X))
     model = regressor(loss=loss, lr=1e-30, optimizer="sgd").fit(X, y)
     assert model.score(X, y) > 0.3
-    assert model.components_["gate"] == 1
-    before = model.network_.skip.linear.weight.clone()
-    model.set_params(lr=0.1, warm_start=True).fit(X, y)
-    assert not torch.equal(model.network_.skip.linear.weight, before)
+    assert model._prior == 1
+    before = copy.deepcopy(model.network_.skip.linear)
+    for later in (model, pickle.loads(pickle.dumps(model))):
+        later.set_params(lr=0.1, warm_start=True).fit(X, y)
+        assert torch.equal(later.network_.skip.linear.weight, before.weight)
+        assert not torch.equal(later.network_.skip.linear.bias, before.bias)
 
 
 def test_targets_that_are_missing():
@@ -146,7 +149,7 @@ def test_prior_without_windows_to_choose_on():
     """Where none are held out, half of the network is used."""
     X = table(60)
     model = regressor().fit(X, X[:, 4, 0])
-    assert float(model.network_.gate) == model.components_["gate"] == PRIOR
+    assert float(model.network_.gate.share) == model.components_["gate"] == PRIOR
 
 
 @pytest.mark.parametrize("kind", [AttentionLSTMRegressor, AttentionLSTMClassifier])
@@ -188,14 +191,14 @@ def test_losses_of_parts_by_hand():
     model = regressor(normalization="window", early_stopping=False).fit_windows(cut(values, 24, H))
     windows = cut(values, 24, H)
     network = model.network_
-    network.gate.fill_(1)
+    network.gate.share.fill_(1)
     losses = part_losses(network, windows)
     past, target = windows.arrays["past"], windows.arrays["target"]
     scale = float(network.normalization.scale)
     level = ((target - past.mean(1, keepdims=True)) / scale) ** 2
     assert_allclose(losses["level"], level.mean((1, 2)), rtol=1e-4)
     for gate, name in ((0.0, "linear"), (1.0, "network")):
-        network.gate.fill_(gate)
+        network.gate.share.fill_(gate)
         expected = ((model.predict_windows(windows) - target) / scale) ** 2
         ours = losses[name] if name == "linear" else losses["network"][:, -1]
         assert_allclose(ours, expected.mean((1, 2)), rtol=1e-3, atol=1e-6)

@@ -3,6 +3,7 @@
 from skattn.nn.activation import ACTIVATIONS, Activation
 from skattn.nn.attention import ATTENTIONS, Attention
 from skattn.nn.encoder import ENCODERS
+from skattn.nn.ensemble import Ensemble
 from skattn.nn.head import HEADS, LOSSES
 from skattn.nn.network import AttentionLSTM
 from skattn.nn.normalization import NORMALIZATIONS, Normalization
@@ -17,5 +18,6 @@ __all__ = [
     "Activation",
     "Attention",
     "AttentionLSTM",
+    "Ensemble",
     "Normalization",
 ]

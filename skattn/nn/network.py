@@ -20,7 +20,7 @@ from skattn.nn.normalization import NORMALIZATIONS
 from skattn.nn.patching import patch, spread
 from skattn.nn.placement import ChannelAttention, InputAttention, StateAttention
 from skattn.nn.random import Dropout
-from skattn.nn.skip import ChannelSkip, WindowSkip
+from skattn.nn.skip import ChannelSkip, Gate, WindowSkip
 
 
 class Output(NamedTuple):
@@ -116,7 +116,7 @@ embedding_dim, dropout, normalization, linear_skip
         if n_future:
             self.future_normalization = NORMALIZATIONS["global"](n_future)
             self.future_embedding = Embedding(block * n_future, hidden_size, self.head.n_blocks)
-        self.register_buffer("gate", torch.ones(()))  # how much of what the network adds to the skip is used
+        self.gate = Gate()
         if linear_skip:
             kind = ChannelSkip if autoregressive else WindowSkip
             self.skip = kind(window_length, n_channels, horizon, n_targets, n_params, n_future)
@@ -150,7 +150,7 @@ embedding_dim, dropout, normalization, linear_skip
         """
         x, observed, loc_scale = self._normalise(past)  # (B, L, C)
         if self.dual_stage is None:
-            x, rows, states, z, mask, channel, input_ = self._encode(x, observed)  # states (R, S, E), z (R, 1, E)
+            rows, states, z, mask, channel, input_ = self._encode(x, observed)  # states (R, S, E), z (R, 1, E)
             state = None
         else:
             z, channel, state = self.dual_stage(x, observed)  # (B, 1, E), (B, N, L, K), (B, N, L + 1, L)
@@ -170,11 +170,11 @@ embedding_dim, dropout, normalization, linear_skip
         if isinstance(self.skip, ChannelSkip) and future is not None:
             params, future = params + self.skip.ahead(future), None  # learned, not solved, and behind the gate
         skip = 0.0 if self.skip is None else self.skip(x, future)  # (B, H, M, P)
-        return Output(self.gate * params + skip, loc_scale, observed, channel, input_, state, skip)
+        return Output(self.gate(params) + skip, loc_scale, observed, channel, input_, state, skip)
 
     def _encode(self, x, observed):
-        """Channels, each times its weight, steps of rows that were observed, states, their summary and mask, and the
-        weights of channels and of inputs. A row is a window, or a target of it with the drivers."""
+        """Steps of rows that were observed, states, their summary and mask, and the weights of channels and of inputs.
+        A row is a window, or a target of it with the drivers."""
         channel = input_ = None
         if self.channel_attention is not None:
             x, channel = self.channel_attention(x, observed)  # (B, L, C), (B, N, 1, C)
@@ -185,7 +185,7 @@ embedding_dim, dropout, normalization, linear_skip
             z = (z.unflatten(0, (len(x), -1)) + self.identity).flatten(0, 1)  # (R, S, D)
         if self.input_attention is not None:
             z, input_ = self.input_attention(z, mask)  # (R, S, D), (R, N, 1, S)
-        return x, there.any(-1), *self.encoder(z, mask), mask, channel, input_
+        return there.any(-1), *self.encoder(z, mask), mask, channel, input_
 
     def _fold(self, x):
         """Each target beside the drivers, as rows of their own (B * M, L, 1 + K)."""
@@ -215,12 +215,12 @@ embedding_dim, dropout, normalization, linear_skip
     @contextmanager
     def ungated(self):
         """Within this context all of the network is used, whatever its gate says."""
-        gate = self.gate.clone()
-        self.gate.fill_(1)
+        share = self.gate.share.clone()
+        self.gate.share.fill_(1)
         try:
             yield
         finally:
-            self.gate.copy_(gate)
+            self.gate.share.copy_(share)
 
     @property
     def kinds(self):

@@ -101,6 +101,18 @@ class Maps(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
+class Gate(nn.Module):
+    """The share, from 0 to 1, of what the network adds to the linear skip that is used."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("share", torch.ones(()))
+
+    def forward(self, params):
+        """Parameters of the forecast, times the share."""
+        return self.share * params
+
+
 def _zero_linear(in_features, out_features):
     linear = nn.Linear(in_features, out_features)
     nn.init.zeros_(linear.weight)

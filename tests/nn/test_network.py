@@ -85,16 +85,17 @@ def test_diagram():
 
     normalised, loc_scale = network.normalization(past)
     observed = ~torch.isnan(past)
-    x, channel = network.channel_attention(normalised.nan_to_num(), observed)
+    x = normalised.nan_to_num()
+    weighed, channel = network.channel_attention(x, observed)
     mask = observed.any(2)
-    z, input_ = network.input_attention(network.embedding(x, observed), mask)
+    z, input_ = network.input_attention(network.embedding(weighed, observed), mask)
     states, summary = network.encoder(z, mask)
     known = network.future_normalization(future)[0].nan_to_num()
     query = summary + network.future_embedding(known, ~torch.isnan(future))
     z, state = network.state_attention(query, states, mask)
     params = network.head(z) + network.skip(x, known)
     assert_close(tuple(output), (params, loc_scale, observed, channel, input_, state, network.skip(x)))
-    network.gate.fill_(0.5)  # what is known ahead is learned, and passes through the gate
+    network.gate.share.fill_(0.5)  # what is known ahead is learned, and passes through the gate
     half = 0.5 * (network.head(z) + network.skip.ahead(known)) + network.skip(x)
     assert_close(network(past, future).params, half)
 
