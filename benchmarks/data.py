@@ -26,6 +26,18 @@ SML2010 = {
     ),
 }
 
+# File, season, digest.
+SEVEN = {
+    "airline": ("airline-passengers", 12, "8cb51be753a718d9be5d76d7e238cc224792754676adc21faa59e954b0201621"),
+    "sunspots": ("monthly-sunspots", 12, "c4ec8cc57d9f6fb6ecdb3e1f37f25b6f4badd5124c55931052b0cd2fc3bc71f3"),
+    "temperatures": ("daily-min-temperatures", 7, "8b9de63ed6789492bf497625e7f9beb96a63d367b4b0a21754006f749fa5e5da"),
+    "births": ("daily-total-female-births", 7, "7a0c1bdb32d68f7fa359e561a4f7e1fe8fb2fc26a1ea624a434a97a63735dd72"),
+    "car sales": ("monthly-car-sales", 12, "a4194226eb1d0eba5fd503e829b1279f1a10683d8009f2871aca05e7fb648f70"),
+    "shampoo": ("monthly-shampoo-sales", 12, "f709eaa344b2d07039a49e2193cbff5e56206354f3a8203c0e02471beb39a451"),
+    "champagne": ("monthly_champagne_sales", 12, "bf2179f9c4df80a355146ce80da5c29d5cd5f36918d98f8b07cb04cda59e59eb"),
+}
+SEVEN_URL = "https://raw.githubusercontent.com/jbrownlee/Datasets/d20fcb6402ae34e653d4513b00f39257bb37ed7f/{}.csv"
+
 
 def etth1():
     """ETTh1, hourly, as a frame: from SKATTN_DATA/ett/ETTh1.csv.xz, or downloaded."""
@@ -114,6 +126,18 @@ def classics():
         "Nile": (sm.datasets.nile.load_pandas().data["volume"], 1, 12),
     }
     return {name: (pd.Series(np.asarray(y, float)), sp, h) for name, (y, sp, h) in series.items()}
+
+
+def seven():
+    """Seven short series as `classics` gives them: from SKATTN_DATA/classics, plain or as .xz, or downloaded."""
+    series = {}
+    for name, (file, sp, sha256_) in SEVEN.items():
+        if folder := os.environ.get("SKATTN_DATA"):
+            path = next((Path(folder) / "classics").glob(f"{file}.csv*"))
+        else:
+            path = Path(fetch_file(SEVEN_URL.format(file), sha256=sha256_))
+        series[name] = pd.Series(pd.read_csv(path).iloc[:, 1].to_numpy(float)), sp, 12
+    return series
 
 
 def digest(path):

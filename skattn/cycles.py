@@ -6,7 +6,6 @@ Letters: ``T`` steps, ``M`` targets.
 from numbers import Integral
 
 import numpy as np
-import pandas as pd
 
 from skattn.horizon import index_offset, places
 

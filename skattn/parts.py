@@ -11,6 +11,7 @@ GATES = np.linspace(0, 1, 11)
 PRIOR = 0.5  # of the network is used unless held-out windows tell better
 MOST_SAMPLES = 2048  # windows that levels and parts are compared on
 MOST_ROWS = 1 << 14  # rows of the linear forecast that levels are compared on
+MOST_WORK = 1 << 38  # multiplications for the tables of products: of windows that take more, not all are used
 TRAILING = tuple(("trailing", share) for share in (1 / 16, 1 / 8, 1 / 4, 1 / 2))
 LEVELS = (("last", None), *TRAILING, ("mean", None), ("window", None))
 
@@ -45,18 +46,22 @@ def solve_linear(network, train, valid=None, windows=None, levels=()):
     """
     if network.skip is None or network.config["n_params"] > 1 or network.skip.linear.in_features > MOST_FEATURES:
         return None, None
-    sample = valid and _sample(windows)
+    stride = valid and _stride(windows, MOST_ROWS // network.skip.n_rows)
+    sample = valid and _thinned(windows, stride)
     level = valid and (window_errors(network, sample), window_errors(network, valid).mean())
     if valid and levels:
         choose_level(network, levels, train, valid)
-    by_target = valid and _is_worth_a_map_each(network, valid)
-    sums, held_out = sum_up(network, train, by_target), valid and sum_up(network, valid, by_target)
+    work, by_target = _products(network, train), valid and len(valid) >= 2 * overlap(valid)
+    by_target = by_target and work <= MOST_PRODUCTS  # there is memory for it
+    step = -(-len(train) * work // MOST_WORK)
+    sums = sum_up(network, _thinned(train, step), by_target)
+    held_out = valid and sum_up(network, _thinned(valid, step), by_target)
     if sums is None:
         return None, None
     prior = PRIOR if network.head.squares else 1.0
     choice, _ = choose(sums, held_out, network.skip.lags, overlap=overlap(train))
     solution, last = fit(sums, network.skip.lags, choice), None
-    if valid and not _is_predictable(network, sample, valid, solution, *level, _overlap_of_sample(windows)):
+    if valid and not _is_predictable(network, sample, valid, solution, *level, _overlap(windows, stride)):
         prior, solution = 0.0, torch.zeros_like(solution[:1])
         if levels:
             network.set_level(*levels[0])
@@ -81,11 +86,10 @@ def _is_predictable(network, sample, valid, solution, level, held_out_level, n_s
     return is_better(blocked_errors(network, sample, math.ceil(n_sharing)), level, n_sharing, n_errors=2)
 
 
-def _is_worth_a_map_each(network, valid):
-    """Whether targets may have linear maps of their own: there is memory for it, and held-out windows can tell."""
-    features, outputs = network.skip.linear.in_features + 1, valid.sizes["horizon"]
-    products = network.skip.n_rows * features * (features + outputs)
-    return products <= MOST_PRODUCTS and len(valid) >= 2 * overlap(valid)
+def _products(network, windows):
+    """Numbers of the tables of products of all targets: as many multiplications as a window costs."""
+    features = network.skip.linear.in_features + 1
+    return network.skip.n_rows * features * (features + windows.sizes["horizon"])
 
 
 def choose_level(network, levels, train, valid):
@@ -94,7 +98,7 @@ def choose_level(network, levels, train, valid):
     Parameters are those of :func:`solve_linear`.
     """
     most, lags, errors = MOST_ROWS // network.skip.n_rows, network.skip.lags, []
-    train, valid = _sample(train, most), _sample(valid, most)
+    train, valid = (_thinned(part, _stride(part, most)) for part in (train, valid))
     for level in levels:
         network.set_level(*level)
         sums, held_out = sum_up(network, train), sum_up(network, valid)
@@ -119,7 +123,7 @@ def shrink_network(network, train, valid, prior):
     whole, gate = losses.pop("network"), 1.0 if prior is None else prior  # (n, gates)
     if valid and prior is not None:
         best = int(whole.mean(0).argmin())
-        shared = _overlap_of_sample(valid)
+        shared = _overlap(valid, _stride(valid))
         certain = is_better(whole[:, best], losses["linear"], shared, n_errors=1 if prior else 3)
         gate = float(GATES[best]) if certain else min(float(GATES[best]), prior)
     network.gate.share.fill_(gate)
@@ -136,7 +140,7 @@ def part_losses(network, windows):
     """
     network.eval()
     device, found = network.head.bias.device, []
-    for batch, (target, weight) in _sample(windows).batches(128):
+    for batch, (target, weight) in _thinned(windows, _stride(windows)).batches(128):
         target, weight = target.to(device), weight.to(device)
         output = network(**{name: values.to(device) for name, values in batch.items()})
         linear = torch.zeros_like(output.params) + output.skip  # (B, H, M, P)
@@ -178,12 +182,14 @@ def overlap(windows):
 
 
 def _stride(windows, most=MOST_SAMPLES):
+    """Every which window to take for a sample of at most `most`."""
     return -(-len(windows) // max(1, min(most, MOST_SAMPLES)))
 
 
-def _sample(windows, most=MOST_SAMPLES):
-    return windows.take(slice(None, None, _stride(windows, most)))
+def _thinned(windows, stride):
+    return windows.take(slice(None, None, stride))
 
 
-def _overlap_of_sample(windows):
-    return max(1, overlap(windows) / _stride(windows))
+def _overlap(windows, stride):
+    """How many windows of a sample share a target."""
+    return max(1, overlap(windows) / stride)

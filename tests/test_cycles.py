@@ -74,7 +74,9 @@ def test_series_of_their_own():
     assert cycles.at("c", pd.RangeIndex(7)) == 0
 
 
-@pytest.mark.parametrize("freq", "h 2h 15min D 2D B W-WED 2W-SUN MS ME BME QE-FEB YE".split())
+@pytest.mark.parametrize(
+    "freq", ["h", "2h", "15min", "D", "2D", "B", "W-WED", "2W-SUN", "MS", "ME", "BME", "QE-FEB", "YE"]
+)
 def test_places_count_steps(freq):
     """Neighbours in a regular index differ by one, wherever it starts."""
     index = pd.date_range("2023-12-29", periods=40, freq=freq)

@@ -22,14 +22,14 @@ from skattn import AttentionLSTMForecaster
 from skattn.forecaster import default_regressor
 from skattn.windows import WindowDataset, steps
 
-HORIZONS, SEEDS, LOOK_BACK, MAX_TIME = (96, 192, 336, 720), (0, 1, 2), 336, 180.0
+HORIZONS, SEEDS, LOOK_BACK, MAX_TIME = (96, 192, 336, 720), (0, 1, 2), 720, 100.0
 CHUNK = 256  # windows at a time: all of them at once would be tens of gigabytes
 PENALTIES = np.logspace(-8, 0, 17)  # of the ridge, in mean eigenvalues of its Gram matrix
 LOADERS = {"ETTh1": etth1, "ETTm1": ettm1, "Weather": weather, "Exchange": exchange}
 DAY = {"ETTh1": 24, "ETTm1": 96, "Weather": 144, "Exchange": 1}  # rows
 # What is changed from the forecaster's defaults.
 PARAMS = {
-    "patch_length": 24,
+    "patch_length": 48,
     "channel_mode": "independent",
     "encoder": "gru",
     "attention_position": "state",
