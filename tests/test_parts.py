@@ -10,7 +10,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skattn import AttentionLSTMClassifier, AttentionLSTMForecaster, AttentionLSTMRegressor
-from skattn.parts import GATES, PRIOR, is_better, overlap, part_losses
+from skattn.parts import GATES, PRIOR, _thinned, is_better, overlap, part_losses
 from skattn.windows import WindowDataset, cut
 
 L, C, H = 7, 2, 3
@@ -75,6 +75,59 @@ def test_other_losses_start_from_the_solution(loss):
         later.set_params(lr=0.1, warm_start=True).fit(X, y)
         assert torch.equal(later.network_.skip.linear.weight, before.weight)
         assert not torch.equal(later.network_.skip.linear.bias, before.bias)
+
+
+def opposites(n=600):
+    """Make two channels, of which the one goes on and the other turns round at every step."""
+    rng, values = np.random.default_rng(0), np.zeros((n, 2), np.float32)
+    for step in range(1, n):
+        values[step] = [0.8, -0.8] * values[step - 1] + rng.normal(size=2)
+    return values
+
+
+def test_targets_have_maps_of_their_own():
+    """Channels that differ have linear maps that differ; those of the same kind share one. Copies keep them."""
+    values = opposites()
+    twins = np.repeat(values[:, :1], 2, axis=1)
+    for series, n_maps in ((values, 2), (twins, 1)):
+        model = regressor(normalization="last").fit_windows(cut(series, L, 1))
+        assert len(model.network_.skip.linear.bias) == n_maps
+        assert_array_equal(
+            pickle.loads(pickle.dumps(model)).predict_windows(cut(series, L, 1)),
+            model.predict_windows(cut(series, L, 1)),
+        )
+    model = regressor(normalization="last").fit_windows(cut(values, L, 1))
+    assert model.components_["linear"] < 1.2 * values.var(0).mean() ** -1  # of a noise of one, in training deviations
+
+
+def test_maps_are_shared_where_there_is_no_memory(monkeypatch):
+    """Tables of products that would be too large are those of all targets together."""
+    monkeypatch.setattr("skattn.parts.MOST_PRODUCTS", 2 * (L + 1) * (L + 2) - 1)
+    model = regressor(normalization="last").fit_windows(cut(opposites(), L, 1))
+    assert len(model.network_.skip.linear.bias) == 1
+
+
+def test_last_solution_knows_the_newest_windows():
+    """Held-out windows choose the penalty, and are then among the windows of the regression."""
+    X = table(600)
+    y = X[:, 4, 0].copy()
+    y[-60:] = 3 * X[-60:, 4, 0]  # the windows held out
+    model = regressor(lr=1e-30, optimizer="sgd").fit(X, y)
+    weight = model.network_.skip.linear.weight.detach().numpy().reshape(L, C) * model.y_scale_[0]
+    expected = np.linalg.lstsq(X.reshape(600, -1) - X.mean(0).ravel(), y - y.mean(), rcond=None)[0].reshape(L, C)
+    assert_allclose(weight / X.std((0, 1)), expected, atol=0.1)
+    assert expected[4, 0] > 1.1  # what the first 540 windows alone do not say
+    assert model.components_["linear"] > 2  # which was measured before, with the first solution
+
+
+def test_sums_of_some_windows_are_enough(monkeypatch):
+    """Where all windows are too much work, every other gives nearly the same map."""
+    windows = cut(wave(2000), 24, H)
+    whole = regressor(normalization="last").fit_windows(windows).network_.skip.linear.weight
+    monkeypatch.setattr("skattn.parts.MOST_WORK", 25 * (25 + H) * len(windows) // 3)
+    part = regressor(normalization="last").fit_windows(windows).network_.skip.linear.weight
+    assert not torch.equal(part, whole)
+    assert_allclose(part.detach(), whole.detach(), atol=0.1)
 
 
 def test_targets_that_are_missing():
@@ -245,6 +298,16 @@ def test_better_by_hand():
     assert not is_better(np.zeros(8), np.tile(others, 2), 4, n_errors=2)
     assert not is_better(losses, np.full(4, 9.0), 3)  # less than two independent windows
     assert not is_better(others, losses, 1)
+
+
+def test_sample_sees_every_place_of_a_cycle():
+    """Windows of a sample are spread evenly, are as many as asked for, and start at all hours of a day."""
+    windows = cut(walk(0, 5000), L, H)
+    for stride in (1, 2, 24, 48):
+        sample = _thinned(windows, stride).index
+        assert abs(len(sample) - len(windows) / stride) <= 1
+        assert (np.diff(sample) > 0).all()
+        assert len(set(sample % 24)) == 24
 
 
 def test_overlap():

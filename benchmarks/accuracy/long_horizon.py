@@ -233,8 +233,8 @@ def main():
     notes = (
         "Errors on standardised values, mean over every test window, step and channel; nothing was selected on the "
         "test. The attention-LSTM and the ridge with refit solve their linear maps once more with the validation rows, "
-        "the others learn from the training rows alone. ETT: 12, 4 and 4 months of 30 days; the others 70, 10 and 20 %. "
-        f"At most {MAX_TIME:g} seconds of "
+        "the others learn from the training rows alone. ETT: 12, 4 and 4 months of 30 days; the others 70, 10 and 20 "
+        f"%. At most {MAX_TIME:g} seconds of "
         "training a fit, on one thread; ± is the standard deviation over seeds. Each row was measured on its own date."
     )
     for name in chosen.data:
