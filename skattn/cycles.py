@@ -38,7 +38,7 @@ class Cycles:
 
         A series shorter than two cycles is taken to have none.
         """
-        for name, frame in series.items():
+        for name, frame in series.items() if self.periods else ():
             self.courses[name], self.offsets[name] = [], index_offset(frame.index)
             rest, place = frame.reset_index(drop=True).astype(float), places(frame.index, self.offsets[name])
             for period in self.periods:

@@ -130,7 +130,7 @@ class AttentionLSTMForecaster(BaseForecaster):
 
     def _fit(self, y, X, fh):
         self.regressor_ = compose(self, self.regressor or default_regressor(), _CONSTRAINTS)
-        self._cycles = Cycles(self.periods or ()).fit(split(y))
+        self._cycles = Cycles(() if self.periods is None else self.periods).fit(split(y))
         panel = self._panel = Panel(self._without_cycles(y), X)
         self.horizon_ = self.horizon or (1 if fh is None else int(max(map(max, panel.steps_ahead(fh).values()))))
         self.window_length_ = self.window_length or _default_window(len(panel), self.horizon_)
@@ -161,7 +161,7 @@ class AttentionLSTMForecaster(BaseForecaster):
         return self._panel.join(frames).astype(float)
 
     def _without_cycles(self, y):
-        return join(self._cycles.without(split(y)), y.index.names[:-1]) if self.periods else y
+        return join(self._cycles.without(split(y)), y.index.names[:-1]) if self._cycles.periods else y
 
     def _forecast(self, n_steps, X):
         """Forecasts of shape (n_series, at least n_steps, n_targets), block by block of the trained horizon."""

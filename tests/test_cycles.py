@@ -99,6 +99,7 @@ def test_frequency_that_cannot_be_counted():
     index = pd.date_range("2024-01-01", periods=60, freq="SMS")
     with pytest.raises(ValueError, match=r"with the frequency 'SMS.*index of integers"):
         small(periods=[24]).fit(pd.Series(np.arange(60.0), index), fh=[1])
+    assert len(small().fit(pd.Series(np.arange(60.0), index), fh=[1]).predict()) == 1
 
 
 @pytest.mark.parametrize("periods", [[1], [24.0], [0, 7]])
@@ -126,5 +127,6 @@ def test_cycle_longer_than_the_window_is_forecast():
     rng = np.random.default_rng(0)
     course = rng.normal(size=28)
     y = pd.Series(np.tile(course, 12) + 0.1 * rng.normal(size=336))
-    blind, knowing = (small(periods=periods).fit(y[:-28], fh=range(1, 29)).predict() for periods in (None, [28]))
+    either = None, np.array([28])
+    blind, knowing = (small(periods=periods).fit(y[:-28], fh=range(1, 29)).predict() for periods in either)
     assert np.square(knowing - y[-28:]).mean() < np.square(blind - y[-28:]).mean() / 5

@@ -42,8 +42,8 @@ def main():
     save(
         __file__,
         rows,
-        f"{DATA}, {HORIZON} steps ahead of {LOOK_BACK}; protocol, settings and seeds of the long horizons. Each row changes "
-        "one thing.",
+        f"{DATA}, {HORIZON} steps ahead from {LOOK_BACK}; protocol, settings and seeds of the long horizons. Each row "
+        "changes one thing.",
     )
 
 
