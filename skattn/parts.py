@@ -51,11 +51,7 @@ def solve_linear(network, train, valid=None, windows=None, levels=()):
     level = valid and (window_errors(network, sample), window_errors(network, valid).mean())
     if valid and levels:
         choose_level(network, levels, train, valid)
-    work, by_target = _products(network, train), valid and len(valid) >= 2 * overlap(valid)
-    by_target = by_target and work <= MOST_PRODUCTS  # there is memory for it
-    step = -(-len(train) * work // MOST_WORK)
-    sums = sum_up(network, _thinned(train, step), by_target)
-    held_out = valid and sum_up(network, _thinned(valid, step), by_target)
+    sums, held_out = _sums(network, train, valid)
     if sums is None:
         return None, None
     prior = PRIOR if network.head.squares else 1.0
@@ -86,10 +82,14 @@ def _is_predictable(network, sample, valid, solution, level, held_out_level, n_s
     return is_better(blocked_errors(network, sample, math.ceil(n_sharing)), level, n_sharing, n_errors=2)
 
 
-def _products(network, windows):
-    """Numbers of the tables of products of all targets: as many multiplications as a window costs."""
+def _sums(network, train, valid):
+    """Sums over windows, and over those held out if there are any: by target where these can tell targets apart and
+    there is memory for it, and of some windows only where all are too much work."""
     features = network.skip.linear.in_features + 1
-    return network.skip.n_rows * features * (features + windows.sizes["horizon"])
+    work = network.skip.n_rows * features * (features + train.sizes["horizon"])  # of a window, and size of the tables
+    by_target = bool(valid) and len(valid) >= 2 * overlap(valid) and work <= MOST_PRODUCTS
+    stride = -(-len(train) * work // MOST_WORK)
+    return tuple(part and sum_up(network, _thinned(part, stride), by_target) for part in (train, valid))
 
 
 def choose_level(network, levels, train, valid):
