@@ -8,6 +8,7 @@ from numbers import Integral
 import numpy as np
 
 from skattn.horizon import index_offset, places
+from skattn.panel import join, split
 
 
 class Cycles:
@@ -33,12 +34,12 @@ class Cycles:
         self.periods = sorted(set(periods))
         self.courses, self.offsets = {}, {}
 
-    def fit(self, series):
-        """Learn the cycles of `series`, a dict of frames (T, M), shorter ones first.
+    def fit(self, y):
+        """Learn the cycles of a frame of one series (T, M), or of a panel of them, shorter cycles first.
 
         A series shorter than two cycles is taken to have none.
         """
-        for name, frame in series.items() if self.periods else ():
+        for name, frame in split(y).items() if self.periods else ():
             self.courses[name], self.offsets[name] = [], index_offset(frame.index)
             rest, place = frame.reset_index(drop=True).astype(float), places(frame.index, self.offsets[name])
             for period in self.periods:
@@ -54,9 +55,12 @@ class Cycles:
         place = places(index, self.offsets[name])
         return sum(course[place % len(course)] for course in self.courses[name])
 
-    def without(self, series):
-        """The `series`, a dict of frames, without their cycles."""
-        return {name: frame - self.at(name, frame.index) for name, frame in series.items()}
+    def without(self, y):
+        """The frame `y` without the cycles of its series."""
+        if not self.periods:
+            return y
+        rest = {name: frame - self.at(name, frame.index) for name, frame in split(y).items()}
+        return join(rest, y.index.names[:-1])
 
 
 def _course(frame, place, period):

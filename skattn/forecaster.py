@@ -130,8 +130,8 @@ class AttentionLSTMForecaster(BaseForecaster):
 
     def _fit(self, y, X, fh):
         self.regressor_ = compose(self, self.regressor or default_regressor(), _CONSTRAINTS)
-        self._cycles = Cycles(() if self.periods is None else self.periods).fit(split(y))
-        panel = self._panel = Panel(self._without_cycles(y), X)
+        self._cycles = Cycles(() if self.periods is None else self.periods).fit(y)
+        panel = self._panel = Panel(self._cycles.without(y), X)
         self.horizon_ = self.horizon or (1 if fh is None else int(max(map(max, panel.steps_ahead(fh).values()))))
         self.window_length_ = self.window_length or _default_window(len(panel), self.horizon_)
         windows = panel.cut(self.window_length_, self.horizon_)
@@ -142,7 +142,7 @@ class AttentionLSTMForecaster(BaseForecaster):
 
     def _update(self, y, X=None, update_params=True):
         span = self.window_length_ + self.horizon_
-        self._panel.append(self._without_cycles(y), X)
+        self._panel.append(self._cycles.without(y), X)
         if update_params and len(self._panel) >= span:
             self.regressor_.partial_fit_windows(self._panel.cut(self.window_length_, self.horizon_))
         self._panel.trim(span - 1)  # the last window, and what the next windows to train on will need before it
@@ -159,9 +159,6 @@ class AttentionLSTMForecaster(BaseForecaster):
             for path, (name, steps) in zip(paths, ahead.items(), strict=True)
         }
         return self._panel.join(frames).astype(float)
-
-    def _without_cycles(self, y):
-        return join(self._cycles.without(split(y)), y.index.names[:-1]) if self._cycles.periods else y
 
     def _forecast(self, n_steps, X):
         """Forecasts of shape (n_series, at least n_steps, n_targets), block by block of the trained horizon."""
@@ -252,7 +249,7 @@ class AttentionLSTMForecaster(BaseForecaster):
         if self._panel.X is not None:
             names = {name: frame.index for name, frame in split(y).items()}
             X = join(self._panel.given(X, "this call", names), y.index.names[:-1])
-        panel = Panel(self._without_cycles(y), X if self._panel.X is not None else None)
+        panel = Panel(self._cycles.without(y), X if self._panel.X is not None else None)
         panel.check()
         panel.offsets |= {name: offset for name, offset in self._panel.offsets.items() if name in panel.y}
         return panel

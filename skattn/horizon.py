@@ -44,14 +44,14 @@ def steps_ahead(fh, index, offset=None):
     n_steps = 1
     while (dates := _calendar(index[-1], offset, n_steps))[-1] < values.max():
         n_steps *= 2
-    places = dates.get_indexer(values)
-    if (places < 0).any():
-        missing = values[places < 0][0]
+    positions = dates.get_indexer(values)
+    if (positions < 0).any():
+        missing = values[positions < 0][0]
         raise ValueError(
             f"fh holds {missing}, which is no step of the series: its next ones are {dates[0]}, "
             f"{_calendar(index[-1], offset, 2)[1]}, ... Use dates of its calendar, or steps ahead such as fh=[1, 2, 3]."
         )
-    return places + 1
+    return positions + 1
 
 
 def places(index, offset):

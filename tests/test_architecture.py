@@ -28,7 +28,7 @@ LAYERS = {
     "parts": (2, {"torch"}),
     "model_selection": (1, {"sklearn"}),
     "net": (1, {"skorch", "torch"}),
-    "cycles": (2, {"pandas"}),
+    "cycles": (3, {"pandas"}),
     "panel": (2, {"pandas"}),
     "parameters": (1, {"sklearn", "torch"}),
     "preprocessing": (1, {"sklearn"}),

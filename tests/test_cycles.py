@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from skattn import AttentionLSTMForecaster, AttentionLSTMRegressor
 from skattn.cycles import Cycles
 from skattn.horizon import index_offset, places
+from skattn.panel import join
 
 DAYS = pd.date_range("2024-01-03", periods=140, freq="D")  # a Wednesday
 WEEK = np.array([0.0, 3.0, -1.0, -4.0, 2.0, 1.0, -1.0])  # sums to zero
@@ -29,11 +30,11 @@ def small(**params):
 def test_course_by_hand(slope):
     """The course of a week is found whatever the trend, and goes on beyond the series; what is left is the trend."""
     frame = weekly(slope=slope)
-    cycles = Cycles([7]).fit({None: frame})
+    cycles = Cycles([7]).fit(frame)
     ahead = pd.date_range(DAYS[-1], periods=9, freq="D")[1:]
     expected = WEEK[np.arange(140, 148) % 7]
     assert_allclose(cycles.at(None, ahead)[:, 0], expected, atol=0.2)
-    rest = cycles.without({None: frame})[None]["y"]
+    rest = cycles.without(frame)["y"]
     assert_allclose(rest, slope * np.arange(140), atol=0.2)
 
 
@@ -41,14 +42,14 @@ def test_gaps_shift_nothing():
     """Dates, not rows, say where in the cycle a value lies; missing values have no part in it."""
     frame = weekly()
     frame.iloc[10:30] = np.nan
-    cycles = Cycles([7]).fit({None: frame.drop(DAYS[50:53]).set_index(DAYS.drop(DAYS[50:53]))})
+    cycles = Cycles([7]).fit(frame.drop(DAYS[50:53]).set_index(DAYS.drop(DAYS[50:53])))
     assert_allclose(cycles.at(None, DAYS[:7])[:, 0], WEEK, atol=0.2)
 
 
 def test_longer_cycles_hold_what_shorter_ones_leave():
     """Two cycles are told apart; the second is the rest of the first."""
     both = WEEK[np.arange(280) % 7] + np.where(np.arange(280) % 28 == 0, 27.0, -1.0)
-    cycles = Cycles([28, 7]).fit({None: pd.DataFrame({"y": both})})
+    cycles = Cycles([28, 7]).fit(pd.DataFrame({"y": both}))
     assert_allclose(cycles.at(None, pd.RangeIndex(280, 308))[:, 0], both[:28], atol=0.5)
     assert [len(course) for course in cycles.courses[None]] == [7, 28]
 
@@ -58,17 +59,17 @@ def test_chance_is_no_cycle():
     found = plain = 0.0
     for seed in range(20):
         noise = pd.DataFrame({"y": np.random.default_rng(seed).normal(size=84)})
-        found += np.square(Cycles([7]).fit({None: noise}).at(None, noise.index)).mean()
+        found += np.square(Cycles([7]).fit(noise).at(None, noise.index)).mean()
         plain += np.square(noise.groupby(noise.index % 7).mean() - noise.mean()).to_numpy().mean()
     assert found < plain / 4
-    shrunk = Cycles([7]).fit({None: weekly(noise=0.5)}).at(None, DAYS[:7])[:, 0]
+    shrunk = Cycles([7]).fit(weekly(noise=0.5)).at(None, DAYS[:7])[:, 0]
     assert_allclose(shrunk, WEEK, atol=0.6)
 
 
 def test_series_of_their_own():
     """Each series and each channel has its own course; one that is new or too short has none."""
     frames = {"a": pd.DataFrame({"y": np.tile(WEEK, 5), "z": np.tile(-2 * WEEK, 5)}), "b": pd.DataFrame({"y": WEEK})}
-    cycles = Cycles([7]).fit(frames)
+    cycles = Cycles([7]).fit(join(frames, ["series"]))
     assert_allclose(cycles.at("a", pd.RangeIndex(7)), np.c_[WEEK, -2 * WEEK], atol=1.0)
     assert (cycles.at("b", pd.RangeIndex(7)) == 0).all()
     assert cycles.at("c", pd.RangeIndex(7)) == 0
@@ -113,12 +114,12 @@ def test_forecaster_puts_the_cycle_back():
     """The network sees the series without its cycle, and forecasts and later windows are those of the whole."""
     y, later = weekly(slope=1.0)[:100], weekly(slope=1.0)[100:]
     with_cycle = small(periods=[7]).fit(y, fh=range(1, 8))
-    rest = with_cycle._cycles.without({None: y})[None]
+    rest = with_cycle._cycles.without(y)
     without = small().fit(rest, fh=range(1, 8))
     assert_allclose(with_cycle.predict() - with_cycle._cycles.at(None, later.index[:7]), without.predict(), atol=1e-3)
     assert_array_equal(with_cycle.windows(y).arrays["past"], without.windows(rest).arrays["past"])
     with_cycle.update(later[:10], update_params=False)
-    moved = without.update(with_cycle._cycles.without({None: later[:10]})[None], update_params=False).predict()
+    moved = without.update(with_cycle._cycles.without(later[:10]), update_params=False).predict()
     assert_allclose(with_cycle.predict() - with_cycle._cycles.at(None, later.index[10:17]), moved, atol=1e-3)
 
 

@@ -39,7 +39,7 @@ LINEAR = {
 def without_days(task):
     """The task without its daily cycle, which leaves errors as they are."""
     frame = pd.DataFrame(task.values)
-    days = Cycles([DAY[task.name]]).fit({None: frame[: task.valid_end]}).at(None, frame.index)
+    days = Cycles([DAY[task.name]]).fit(frame[: task.valid_end]).at(None, frame.index)
     return replace(task, values=(task.values - days).astype(np.float32))
 
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from skattn.nn.network import AttentionLSTM
 
-AVERAGED = ("channel", "input", "state", "skip")
+AVERAGED = ("channel", "input", "state")
 SHARED = ("normalization", "future_normalization", "skip", "gate")
 
 
@@ -76,4 +76,4 @@ def make_network(n_members=1, **config):
 
 
 def _mean(values):
-    return torch.stack(values).mean(0) if isinstance(values[0], torch.Tensor) else values[0]
+    return None if values[0] is None else torch.stack(values).mean(0)
