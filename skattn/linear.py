@@ -9,9 +9,8 @@ import numpy as np
 import torch
 
 PENALTIES = np.logspace(-5, 3, 33)  # as shares of the mean variance of a feature
-DECAYS = (0.0, 1.0)  # powers of its lag that the penalty of a feature grows with
 MOST_FEATURES = 1024  # of more, tables of products take more memory than the series and training do
-MOST_PRODUCTS = 1 << 26  # of more, groups share a table: half a gigabyte
+MOST_PRODUCTS = 1 << 28  # of more, groups share a table: two gigabytes
 CHUNK = 1 << 19  # numbers of a chunk of windows
 
 
@@ -25,6 +24,10 @@ class Sums(NamedTuple):
     def plus(self, other):
         """Sums over the rows of both."""
         return Sums(*(ours + theirs for ours, theirs in zip(self, other, strict=True)))
+
+    def minus(self, other):
+        """Sums over the rows that the other does not have."""
+        return Sums(*(ours - theirs for ours, theirs in zip(self, other, strict=True)))
 
     def joined(self):
         """Sums over all rows, as one group."""
@@ -73,32 +76,26 @@ class Choice(NamedTuple):
     """What :func:`choose` chooses. A penalty of None leaves what it shrinks toward: the level, or the slope of all."""
 
     intercept: bool
-    decay: float = 0.0  # power of its lag that the penalty of a feature grows with
     penalty: float | None = None  # as a share of the mean variance of a feature
     own: tuple = ()  # penalties of the groups
 
 
-def choose(train, valid=None, lags=None, *, overlap=1, decays=DECAYS, penalties=PENALTIES):
+def choose(folds, *, intercept=True, overlap=1, penalties=PENALTIES):
     """Penalties of the ridge regression of Hoerl and Kennard (1970) that forecast best.
 
-    Where features are lags of the targets, held-out rows also tell whether the penalty grows with the lag, as in the
-    prior of Litterman (1986), and whether a group has a slope of its own, shrunk toward that of all. The level stands
-    for the intercept then: a drift of the training rows seldom lasts.
+    Without an intercept it is also chosen whether a group has a slope of its own, shrunk toward that of all.
 
     Parameters
     ----------
-    train : Sums
-        Of the rows to fit.
-    valid : Sums, default=None
-        Of rows that are held out, in the same groups. None takes the generalised cross-validation of Golub, Heath and
-        Wahba (1979), for the number of rows divided by the square root of `overlap`: rows that share targets tell less
-        than their number.
-    lags : Tensor of shape (F,), default=None
-        How many steps before the first step ahead a feature lies. None if it is no value of a target.
+    folds : sequence of pairs of Sums
+        Of rows to fit, and of rows that are held out, in the same groups; what is chosen has the least error over the
+        held-out rows of all folds. None instead of the latter takes the generalised cross-validation of Golub, Heath
+        and Wahba (1979), for the number of rows divided by the square root of `overlap`: rows that share targets tell
+        less than their number.
+    intercept : bool, default=True
+        Whether there is one. The level stands for it otherwise: a drift of the rows to fit seldom lasts.
     overlap : int, default=1
         How many rows share a target.
-    decays : sequence of float, default=DECAYS
-        Powers of the lag to choose from.
     penalties : ndarray, default=PENALTIES
         What to choose from, as shares of the mean variance of a feature.
 
@@ -106,28 +103,22 @@ def choose(train, valid=None, lags=None, *, overlap=1, decays=DECAYS, penalties=
     -------
     choice : Choice
     error : float
-        Mean squared error, on held-out rows or as cross-validation estimates it.
+        Mean squared error of what all groups share, on held-out rows or as cross-validation estimates it.
     """
-    every, held_out = train.joined(), valid and valid.joined()
-    level = torch.zeros_like(every.cross)  # (1, F + 1, O)
-    choice, error = Choice(intercept=lags is None or valid is None), (held_out or every).loss(level)
-    for decay in (0.0,) if choice.intercept else decays:
-        tried = choice._replace(decay=decay)
-        penalty, loss = _best_penalty(every, held_out, level[0, :-1], lags, tried, overlap, penalties)
-        if loss < error:
-            choice, error = tried._replace(penalty=penalty), loss
-    if choice.intercept or len(train.square) == 1:
+    every = [(train.joined(), valid and valid.joined()) for train, valid in folds]
+    choice, level = Choice(intercept), [torch.zeros_like(train.cross) for train, _ in every]  # (1, F + 1, O) each
+    penalty, error = _best_penalty(every, level, choice, overlap, penalties)
+    choice = choice._replace(penalty=penalty)
+    if intercept or len(folds[0][0].square) == 1:
         return choice, error
-    shared, own = fit(train, lags, choice), []
-    for rows, rows_valid in zip(train.groups(), valid.groups(), strict=True):
-        penalty, loss = _best_penalty(rows, rows_valid, shared[0, :-1], lags, choice, overlap, penalties)
-        own.append(penalty if loss < rows_valid.loss(shared) else None)
-    choice = choice._replace(own=tuple(own))
-    return choice, valid.loss(fit(train, lags, choice))
+    shared = [fit(train, choice) for train, _ in every]
+    groups = zip(*(zip(train.groups(), valid.groups(), strict=True) for train, valid in folds), strict=True)
+    own = [_best_penalty(pairs, shared, choice, overlap, penalties)[0] for pairs in groups]
+    return choice._replace(own=tuple(own)), error
 
 
-def fit(sums, lags, choice):
-    """The ridge regression of a :class:`Choice`, whose parameters are those of :func:`choose`.
+def fit(sums, choice):
+    """The ridge regression of a :class:`Choice`.
 
     Returns
     -------
@@ -136,34 +127,50 @@ def fit(sums, lags, choice):
     """
     every = sums.joined()
     level = torch.zeros_like(every.cross)  # (1, F + 1, O)
-    shared = level if choice.penalty is None else _ridge(every, level[0, :-1], lags, choice)
+    shared = level if choice.penalty is None else _ridge(every, level[0, :-1], choice)
     if all(penalty is None for penalty in choice.own):
         return shared
     choices = (choice._replace(penalty=penalty) for penalty in choice.own)
     own = zip(sums.groups(), choices, strict=True)
-    return torch.cat([_ridge(rows, shared[0, :-1], lags, one) if one.penalty else shared for rows, one in own])
+    return torch.cat([_ridge(rows, shared[0, :-1], one) if one.penalty else shared for rows, one in own])
 
 
-def _ridge(sums, slope, lags, choice):
+def _ridge(sums, slope, choice):
     """Solution (1, F + 1, O) for one group, shrunk toward a `slope` (F, O)."""
-    means, scales = _point(sums, choice), _scales(slope, lags, choice)
+    means = _point(sums, choice)
     covariance, covariances, _ = sums.moments(*means)  # (F, F), (F, O)
-    shrunk = covariance * scales * scales.T  # (F, F)
+    shrunk = covariance.clone()
     shrunk.diagonal().add_(choice.penalty * shrunk.diagonal().mean())
-    slope = slope + scales * torch.linalg.solve(shrunk, scales * (covariances - covariance @ slope))  # (F, O)
+    slope = slope + torch.linalg.solve(shrunk, covariances - covariance @ slope)  # (F, O)
     return torch.cat([slope, (means[1] - means[0] @ slope)[None]])[None]
 
 
-def _best_penalty(train, valid, slope, lags, choice, overlap, penalties):
-    """Of the penalties that shrink toward a `slope` (F, O), the best one, or None if there is none, and its error.
+def _best_penalty(folds, starts, choice, overlap, penalties):
+    """Of the penalties that shrink toward `starts`, a solution (1, F + 1, O) for each fold, the one that is best over
+    all folds, or None if the starts are better; and the mean squared error."""
+    shares = [float((train if valid is None else valid).gram[0, -1, -1]) for train, valid in folds]
+    errors = [
+        (train if valid is None else valid).loss(start) for (train, valid), start in zip(folds, starts, strict=True)
+    ]
+    start = np.average(errors, weights=shares)
+    errors = [
+        _errors(*fold, start[0, :-1], choice, overlap, penalties) for fold, start in zip(folds, starts, strict=True)
+    ]
+    errors = np.average(errors, 0, weights=shares)  # (penalties,)
+    best = int(errors.argmin())
+    return (float(penalties[best]), float(errors[best])) if errors[best] < start else (None, float(start))
+
+
+def _errors(train, valid, slope, choice, overlap, penalties):
+    """Mean squared error with each of the penalties that shrink toward a `slope` (F, O).
 
     All come from one decomposition: a penalty shrinks the coordinates along the axes each by a factor, and the error
     is a quadratic form of these factors.
     """
-    means, scales = _point(train, choice), _scales(slope, lags, choice)
+    means = _point(train, choice)
     covariance, covariances, square = train.moments(*means)  # (F, F), (F, O)
-    variances, axes = torch.linalg.eigh(covariance * scales * scales.T)  # (F,), (F, F)
-    variances, axes = variances.clamp(min=0), scales * axes  # (F,), (F, F)
+    variances, axes = torch.linalg.eigh(covariance)  # (F,), (F, F)
+    variances = variances.clamp(min=0)  # (F,)
     turned = axes.T @ (covariances - covariance @ slope)  # (F, O)
     if valid is not None:
         covariance, covariances, square = valid.moments(*means)
@@ -171,29 +178,21 @@ def _best_penalty(train, valid, slope, lags, choice, overlap, penalties):
     start = square + (slope * (gradient - covariances)).sum()
     linear = (turned * (axes.T @ gradient)).sum(1)  # (F,)
     quadratic = (axes.T @ covariance @ axes) * (turned @ turned.T)  # (F, F)
-    best, error = None, np.inf
-    for penalty in penalties if float(variances.mean()) else ():
+    errors = np.full(len(penalties), np.inf)
+    for place, penalty in enumerate(penalties) if float(variances.mean()) else ():
         factors = 1 / (variances + penalty * variances.mean())  # (F,)
-        loss = float(start + factors @ (2 * linear + quadratic @ factors)) / slope.shape[1]
+        errors[place] = float(start + factors @ (2 * linear + quadratic @ factors)) / slope.shape[1]
         if valid is None:
             freedom = 1 + float((variances * factors).sum())
             left = 1 - freedom * overlap**0.5 / float(train.gram[0, -1, -1])
-            loss = loss / left**2 if left > 0 else np.inf
-        if loss < error:
-            best, error = float(penalty), loss
-    return best, error
+            errors[place] = errors[place] / left**2 if left > 0 else np.inf
+    return errors
 
 
 def _point(sums, choice):
     """Features (F,) and outputs (O,) that the regression goes through: the means, or zero without an intercept."""
     means = sums.means()
     return means if choice.intercept else tuple(torch.zeros_like(mean) for mean in means)
-
-
-def _scales(slope, lags, choice):
-    """Scales of features (F, 1) at which an even penalty grows with a power of their lags."""
-    growth = lags.to(slope)[:, None] ** choice.decay if choice.decay else torch.ones_like(slope[:, :1])  # (F, 1)
-    return (growth.mean() / growth) ** 0.5
 
 
 @torch.inference_mode()
@@ -219,7 +218,7 @@ def blocked_errors(network, windows, overlap, n_blocks=5):
     for block in np.array_split(place, n_blocks):
         far = (place < block[0] - overlap + 1) | (place > block[-1] + overlap - 1)
         sums = sum_up(network, windows.take(far)) if far.any() else None
-        solution = None if sums is None else fit(sums, None, choose(sums, overlap=overlap)[0])
+        solution = None if sums is None else fit(sums, choose([(sums, None)], overlap=overlap)[0])
         found.append(window_errors(network, windows.take(block), solution))
     return np.concatenate(found)
 

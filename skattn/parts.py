@@ -1,16 +1,28 @@
 """Which part carries a forecast: the level, the linear skip or the network, and how much of the network is used."""
 
 import math
+from functools import reduce
 
 import numpy as np
 import torch
 
-from skattn.linear import MOST_FEATURES, MOST_PRODUCTS, PENALTIES, blocked_errors, choose, fit, sum_up, window_errors
+from skattn.linear import (
+    MOST_FEATURES,
+    MOST_PRODUCTS,
+    PENALTIES,
+    Sums,
+    blocked_errors,
+    choose,
+    fit,
+    sum_up,
+    window_errors,
+)
 
 GATES = np.linspace(0, 1, 11)
 PRIOR = 0.5  # of the network is used unless held-out windows tell better
 MOST_SAMPLES = 2048  # windows that levels and parts are compared on
 MOST_ROWS = 1 << 14  # rows of the linear forecast that levels are compared on
+MOST_BLOCKS = 4  # of training windows, that penalties are chosen on beside the held-out ones
 MOST_WORK = 1 << 38  # multiplications for the tables of products: of windows that take more, not all are used
 TRAILING = tuple(("trailing", share) for share in (1 / 16, 1 / 8, 1 / 4, 1 / 2))
 LEVELS = (("last", None), *TRAILING, ("mean", None), ("window", None))
@@ -51,18 +63,18 @@ def solve_linear(network, train, valid=None, windows=None, levels=()):
     level = valid and (window_errors(network, sample), window_errors(network, valid).mean())
     if valid and levels:
         choose_level(network, levels, train, valid)
-    sums, held_out = _sums(network, train, valid)
-    if sums is None:
+    folds = _folds(network, train, valid)
+    if not folds:
         return None, None
-    prior = PRIOR if network.head.squares else 1.0
-    choice, _ = choose(sums, held_out, network.skip.lags, overlap=overlap(train))
-    solution, last = fit(sums, network.skip.lags, choice), None
+    (sums, held_out), prior = folds[0], PRIOR if network.head.squares else 1.0
+    choice, _ = choose(folds, intercept=not (held_out and network.autoregressive), overlap=overlap(train))
+    solution, last = fit(sums, choice), None
     if valid and not _is_predictable(network, sample, valid, solution, *level, _overlap(windows, stride)):
         prior, solution = 0.0, torch.zeros_like(solution[:1])
         if levels:
             network.set_level(*levels[0])
     elif held_out and network.head.squares:
-        last = fit(sums.plus(held_out), network.skip.lags, choice)
+        last = fit(sums.plus(held_out), choice)
     network.skip.fill(solution)
     hold(network)
     network.gate.share.fill_(prior)
@@ -82,14 +94,40 @@ def _is_predictable(network, sample, valid, solution, level, held_out_level, n_s
     return is_better(blocked_errors(network, sample, math.ceil(n_sharing)), level, n_sharing, n_errors=2)
 
 
-def _sums(network, train, valid):
-    """Sums over windows, and over those held out if there are any: by target where these can tell targets apart and
-    there is memory for it, and of some windows only where all are too much work."""
+def _folds(network, train, valid):
+    """Pairs of sums over windows to fit and over those to choose on: first the training and the held-out windows, then
+    all but a block of time, and this block. Empty if there is nothing to sum up.
+
+    Sums are by target where held-out windows can tell targets apart and there is memory for it, and of some windows
+    only where all are too much work.
+    """
     features = network.skip.linear.in_features + 1
     work = network.skip.n_rows * features * (features + train.sizes["horizon"])  # of a window, and size of the tables
-    by_target = bool(valid) and len(valid) >= 2 * overlap(valid) and work <= MOST_PRODUCTS
-    stride = -(-len(train) * work // MOST_WORK)
-    return tuple(part and sum_up(network, _thinned(part, stride), by_target) for part in (train, valid))
+    blocks = _blocks(train) if valid else []
+    by_target = bool(valid) and len(valid) >= 2 * overlap(valid) and work * (2 * len(blocks) + 2) <= MOST_PRODUCTS
+    stride = -(-len(train) * work * (2 if blocks else 1) // MOST_WORK)
+
+    def sum_all(windows):
+        return sum_up(network, _thinned(windows, stride), by_target)
+
+    held_out, tables = valid and sum_all(valid), [(sum_all(block), sum_all(inner)) for block, inner in blocks]
+    if not tables or None in (held_out, *(one for pair in tables for one in pair)):
+        sums = sum_all(train)
+        return [(sums, held_out)] if sums else []
+    sums = reduce(Sums.plus, (block for block, _ in tables))
+    rest = sums.plus(held_out)
+    return [(sums, held_out), *((rest.minus(block), inner) for block, inner in tables)]
+
+
+def _blocks(windows):
+    """Blocks of windows that follow one another, each with those that share no target with other blocks: for the
+    hv-block cross-validation of Racine (2000). Empty where windows are too few for two."""
+    n_blocks = min(MOST_BLOCKS, len(windows) // (3 * windows.gap + 3))
+    if n_blocks < 2:
+        return []
+    places, gap, last = np.array_split(np.arange(len(windows)), n_blocks), windows.gap, len(windows) - 1
+    inner = (place[gap * (place[0] > 0) : len(place) - gap * (place[-1] < last)] for place in places)
+    return [(windows.take(place), windows.take(within)) for place, within in zip(places, inner, strict=True)]
 
 
 def choose_level(network, levels, train, valid):
@@ -97,13 +135,13 @@ def choose_level(network, levels, train, valid):
 
     Parameters are those of :func:`solve_linear`.
     """
-    most, lags, errors = MOST_ROWS // network.skip.n_rows, network.skip.lags, []
+    most, errors = MOST_ROWS // network.skip.n_rows, []
     train, valid = (_thinned(part, _stride(part, most)) for part in (train, valid))
     for level in levels:
         network.set_level(*level)
         sums, held_out = sum_up(network, train), sum_up(network, valid)
-        known = sums and held_out
-        errors.append(choose(sums, held_out, lags, decays=(1.0,), penalties=PENALTIES[::4])[1] if known else np.inf)
+        known, folds = sums and held_out, [(sums, held_out)]
+        errors.append(choose(folds, intercept=False, penalties=PENALTIES[::4])[1] if known else np.inf)
     network.set_level(*levels[int(np.argmin(errors))])
 
 

@@ -6,7 +6,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.linear_model import Ridge
 
-from skattn.linear import DECAYS, PENALTIES, Sums, blocked_errors, choose, fit, sum_up, window_errors
+from skattn.linear import PENALTIES, Sums, blocked_errors, choose, fit, sum_up, window_errors
 from skattn.nn import AttentionLSTM
 from skattn.windows import WindowDataset, cut
 
@@ -40,9 +40,9 @@ def sums_of(X, Y, weight=None):
     return Sums(*(torch.from_numpy(np.asarray(one)[None]) for one in sums))
 
 
-def solve(train, valid=None, lags=None, **options):
-    choice, error = choose(train, valid, lags, **options)
-    return fit(train, lags, choice), error
+def solve(train, valid=None, **options):
+    choice, error = choose([(train, valid)], **options)
+    return fit(train, choice), error
 
 
 def ridge(X, Y, penalty, weight=None):
@@ -189,30 +189,29 @@ def test_fewer_rows_than_features(n):
         assert np.isfinite(error)
 
 
-def through_origin(X, Y, penalty, lags, decay, slope=0.0):
-    """The same with a penalty that grows with the lag, on the distance from a slope, with no intercept."""
-    growth = lags**decay
-    scales = (growth.mean() / growth) ** 0.5
-    scaled = X * scales
-    alpha = penalty * (scaled**2).mean() * len(X)
-    left = Ridge(alpha, fit_intercept=False, solver="cholesky").fit(scaled, Y - X @ (slope * np.ones((L, 1))))
-    return slope + np.atleast_2d(left.coef_).T * scales[:, None]
+def through_origin(X, Y, penalty, slope=0.0):
+    """The same with no intercept, and a penalty on the distance from a slope."""
+    alpha = penalty * (X**2).mean() * len(X)
+    left = Ridge(alpha, fit_intercept=False, solver="cholesky").fit(X, Y - X @ (slope * np.ones((L, 1))))
+    return slope + np.atleast_2d(left.coef_).T
 
 
-def test_lags_through_the_origin():
-    """Held-out rows choose how the penalty grows with the lag; the level is the only intercept."""
-    lags, true = np.arange(L, 0, -1.0), np.array([[0.0], [0.1], [0.0], [0.4], [0.8]])
-    X, X_valid = draw(40, L), draw(400, L, seed=4)
-    Y, Y_valid = X @ true + 3 * draw(40, 1, seed=1), X_valid @ true + 3 * draw(400, 1, seed=5)
-    found = {}
-    for decay in DECAYS:
-        for penalty in PENALTIES:
-            slope = through_origin(X, Y, penalty, lags, decay)
-            found[decay, penalty] = float(((X_valid @ slope - Y_valid) ** 2).mean()), slope
-    error, slope = min(found.values(), key=lambda one: one[0])
-    solution, ours = solve(sums_of(X, Y), sums_of(X_valid, Y_valid), torch.from_numpy(lags))
-    assert ours == pytest.approx(error)
-    assert_allclose(solution[0, :-1], slope, rtol=1e-6, atol=1e-9)
+def test_folds_through_the_origin():
+    """The penalty is that with the least error over the held-out rows of all folds; the level is the only intercept."""
+    tables = [(X, X[:, :1] + 3 * draw(len(X), 1, seed=9)) for X in (draw(n, L, seed=n) for n in (40, 31, 50, 17))]
+    errors = []
+    for penalty in PENALTIES:
+        found = [
+            ((X_valid @ through_origin(*train, penalty) - Y_valid) ** 2).sum()
+            for train, (X_valid, Y_valid) in (tables[:2], tables[2:])
+        ]
+        errors.append(sum(found) / (31 + 17))
+    folds = [tuple(sums_of(*table) for table in pair) for pair in (tables[:2], tables[2:])]
+    choice, error = choose(folds, intercept=False)
+    assert error == pytest.approx(min(errors))
+    assert choice.penalty == PENALTIES[int(np.argmin(errors))]
+    solution = fit(folds[0][0], choice)
+    assert_allclose(solution[0, :-1], through_origin(*tables[0], choice.penalty), rtol=1e-6, atol=1e-9)
     assert (solution[0, -1] == 0).all()
 
 
@@ -222,19 +221,17 @@ def join(*groups):
 
 def test_a_group_has_a_map_of_its_own_where_that_pays():
     """Of three groups, the third is another: its slope is its own, shrunk toward that of all; the twins share one."""
-    lags, slopes = torch.arange(L, 0, -1), [np.ones(L), np.ones(L), -np.ones(L)]
+    slopes = [np.ones(L), np.ones(L), -np.ones(L)]
     tables = [(draw(n, L, seed=seed), draw(n, 1, seed=seed + 9)) for n in (100, 1000) for seed in range(3)]
     tables = [(X, X @ slope[:, None] + Y) for (X, Y), slope in zip(tables, 2 * slopes, strict=True)]
     train, valid = (join(*(sums_of(*table) for table in part)) for part in (tables[:3], tables[3:]))
-    solution, error = solve(train, valid, lags)
+    solution, error = solve(train, valid, intercept=False)
     assert solution.shape == (3, L + 1, 1)
-    assert error == pytest.approx(valid.loss(solution))
-    assert error < 1.2  # of a noise of one
+    assert valid.loss(solution) < 1.2 < error  # of a noise of one
     assert_allclose(solution[2, :-1, 0], slopes[2], atol=0.3)
-    shared = solve(train.joined(), valid.joined(), lags)[0].numpy()
+    shared = solve(train.joined(), valid.joined(), intercept=False)[0].numpy()
     for group, table in enumerate(tables[:3]):
-        own = [through_origin(*table, penalty, lags.numpy(), 0.0, shared[0, :-1]) for penalty in PENALTIES]
-        own += [through_origin(*table, penalty, lags.numpy(), 1.0, shared[0, :-1]) for penalty in PENALTIES]
+        own = [through_origin(*table, penalty, shared[0, :-1]) for penalty in PENALTIES]
         assert min(np.abs(one - solution[group, :-1].numpy()).max() for one in own) < 1e-6
 
 
@@ -242,7 +239,7 @@ def test_groups_share_a_map_where_none_of_their_own_pays():
     """Where held-out rows say the opposite of the training rows, what is shared by all is kept."""
     X, Y = draw(100, L), draw(100, 1, seed=1)
     groups = [sums_of(X, X[:, :1] + 0.3 * sign * Y) for sign in (1, -1)]
-    solution, _ = solve(join(*groups), join(*groups[::-1]), torch.arange(L, 0, -1))
+    solution, _ = solve(join(*groups), join(*groups[::-1]), intercept=False)
     assert len(solution) == 1
 
 
@@ -260,7 +257,7 @@ def test_blocks_do_not_see_what_they_are_asked_for():
         (second, np.r_[: second[0] - H + 1, second[-1] + H : n]),
         (third, np.arange(third[0] - H + 1)),
     ):
-        solution, _ = solve(sum_up(net, windows.take(far)), overlap=H)  # no rows to choose on: lags do not matter
+        solution, _ = solve(sum_up(net, windows.take(far)), overlap=H)
         assert_allclose(errors[block], window_errors(net, windows.take(block), solution), rtol=1e-10)
 
 

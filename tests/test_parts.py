@@ -10,7 +10,9 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skattn import AttentionLSTMClassifier, AttentionLSTMForecaster, AttentionLSTMRegressor
-from skattn.parts import GATES, PRIOR, _thinned, is_better, overlap, part_losses
+from skattn.linear import sum_up
+from skattn.net import HoldoutLast
+from skattn.parts import GATES, PRIOR, _blocks, _folds, _thinned, is_better, overlap, part_losses
 from skattn.windows import WindowDataset, cut
 
 L, C, H = 7, 2, 3
@@ -102,7 +104,7 @@ def test_targets_have_maps_of_their_own():
 
 def test_maps_are_shared_where_there_is_no_memory(monkeypatch):
     """Tables of products that would be too large are those of all targets together."""
-    monkeypatch.setattr("skattn.parts.MOST_PRODUCTS", 2 * (L + 1) * (L + 2) - 1)
+    monkeypatch.setattr("skattn.parts.MOST_PRODUCTS", 10 * 2 * (L + 1) * (L + 2) - 1)
     model = regressor(normalization="last").fit_windows(cut(opposites(), L, 1))
     assert len(model.network_.skip.linear.bias) == 1
 
@@ -124,10 +126,40 @@ def test_sums_of_some_windows_are_enough(monkeypatch):
     """Where all windows are too much work, every other gives nearly the same map."""
     windows = cut(wave(2000), 24, H)
     whole = regressor(normalization="last").fit_windows(windows).network_.skip.linear.weight
-    monkeypatch.setattr("skattn.parts.MOST_WORK", 25 * (25 + H) * len(windows) // 3)
+    monkeypatch.setattr("skattn.parts.MOST_WORK", 2 * 25 * (25 + H) * len(windows) // 3)
     part = regressor(normalization="last").fit_windows(windows).network_.skip.linear.weight
     assert not torch.equal(part, whole)
     assert_allclose(part.detach(), whole.detach(), atol=0.1)
+
+
+def test_blocks_share_no_target_with_each_other():
+    """Blocks are all windows; what is held out of one shares no target with another. A short series has none."""
+    values = walk(0, 200)
+    windows = cut(values, L, H)
+    blocks = _blocks(windows)
+    assert_array_equal(np.concatenate([block.index for block, _ in blocks]), windows.index)
+    assert len(blocks) == 4
+    for block, inner in blocks:
+        others = np.setdiff1d(windows.index, block.index)
+        assert (np.abs(inner.index[:, None] - others).min(1) >= H).all()
+        assert len(inner) >= len(block) - 2 * (H - 1)
+    assert _blocks(windows.take(np.arange(6 * H - 1))) == []
+    assert len(_blocks(windows.take(np.arange(6 * H)))) == 2
+
+
+def test_folds_fit_what_they_do_not_hold_out():
+    """Sums of every fold are those of the windows outside of its block."""
+    windows = cut(walk(0, 200), L, H)
+    train, valid = HoldoutLast(0.2)(windows)
+    network = regressor(normalization="identity").fit_windows(windows).network_
+    folds, blocks = _folds(network, train, valid), _blocks(train)
+    assert len(folds) == 1 + len(blocks)
+    expected = [(train.index, valid.index)]
+    expected += [(np.r_[np.setdiff1d(train.index, block.index), valid.index], inner.index) for block, inner in blocks]
+    for fold, indices in zip(folds, expected, strict=True):
+        for sums, index in zip(fold, indices, strict=True):
+            for ours, theirs in zip(sums, sum_up(network, windows.take(index), by_target=True), strict=True):
+                assert_allclose(ours, theirs, rtol=1e-4)
 
 
 def test_targets_that_are_missing():

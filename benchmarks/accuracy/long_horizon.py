@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
+from importlib.util import find_spec
 from statistics import mean, stdev
 
 import numpy as np
@@ -161,6 +162,16 @@ def peer(kind, **training):
     return model
 
 
+def neural(kind):
+    """A network of neuralforecast as a model."""
+
+    def model(task, window_length, horizon, seed):
+        values, n_valid = task.values[: task.valid_end], task.valid_end - task.train_end
+        return peers.neural(kind, window_length, horizon, values, n_valid, seed, MAX_TIME)
+
+    return model
+
+
 def attention_lstm(task, window_length, horizon, seed, parts="all", **changes):
     """skattn on all rows before the test, of which it holds out the windows that the others validate on.
 
@@ -186,6 +197,8 @@ MODELS = {
     "attention-LSTM": attention_lstm,
     "attention-LSTM, L1": partial(attention_lstm, loss="absolute_error"),
 }
+if find_spec("neuralforecast"):
+    MODELS |= {"NHITS": neural("NHITS"), "PatchTST": neural("PatchTST")}
 DETERMINISTIC = ("persistence", "seasonal naive", "ridge", "ridge, refit")
 
 # ---------------------------------------------------------------------------------------------------------- running

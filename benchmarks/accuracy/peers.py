@@ -1,4 +1,4 @@
-"""Networks of others in plain torch, for the long horizons: DLinear and the plain LSTM.
+"""Networks of others for the long horizons: DLinear and the plain LSTM in plain torch, and those of neuralforecast.
 
 Letters: ``B`` windows, ``L`` window_length, ``H`` horizon, ``C`` channels.
 """
@@ -7,6 +7,7 @@ import time
 from copy import deepcopy
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 from torch.nn.functional import avg_pool1d, mse_loss, pad
@@ -88,3 +89,48 @@ def validation_loss(network, past, ahead):
 def predict(network, past):
     """Forecasts (n, H, C) of windows (n, L, C)."""
     return network(torch.from_numpy(past)).numpy()
+
+
+def neural(kind, window_length, horizon, values, n_valid, seed, max_time):
+    """A network of neuralforecast, trained by it on `values` (T, C), the channels as so many series.
+
+    The last `n_valid` rows are held out: training stops when their error has not fallen for five looks, or after
+    `max_time` seconds. What is not given is the package's default, but for the squared error as loss and for batches
+    that fit the memory. Returns a function from windows (n, L, C) to forecasts (n, H, C).
+    """
+    from neuralforecast import NeuralForecast, models
+    from neuralforecast.losses.pytorch import MSE
+
+    n_rows, n_channels = values.shape
+    places = {"unique_id": np.repeat(np.arange(n_channels), n_rows), "ds": np.tile(np.arange(n_rows), n_channels)}
+    network = getattr(models, kind)(
+        h=horizon,
+        input_size=window_length,
+        loss=MSE(),
+        valid_loss=MSE(),
+        max_steps=1000,
+        val_check_steps=50,
+        early_stop_patience_steps=5,
+        batch_size=n_channels,
+        windows_batch_size=256,
+        inference_windows_batch_size=CHUNK,
+        random_seed=seed,
+        max_time={"seconds": max_time},
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+    )
+    fitted = NeuralForecast(models=[network], freq=1)
+    fitted.fit(pd.DataFrame({**places, "y": values.T.ravel()}), val_size=n_valid)
+    network = fitted.models[0].eval()
+    unknown = dict.fromkeys(("futr_exog", "hist_exog", "stat_exog"))
+
+    @torch.inference_mode()
+    def forecast(past):
+        series = torch.from_numpy(past).transpose(1, 2).flatten(0, 1)[..., None]  # (n * C, L, 1)
+        found = network({"insample_y": series, "insample_mask": torch.ones_like(series), **unknown})  # (n * C, H, 1)
+        return found.unflatten(0, (-1, n_channels))[..., 0].transpose(1, 2).numpy()
+
+    return forecast

@@ -13,8 +13,6 @@ from torch import nn
 class WindowSkip(nn.Module):
     """Every value of the window counts for every output: for targets that are not channels of the window."""
 
-    lags = None  # features are no values of the targets
-
     def __init__(self, window_length, n_channels, horizon, n_targets, n_params, n_future):
         super().__init__()
         self.shape, self.n_rows = (horizon, n_targets, n_params), 1
@@ -57,11 +55,6 @@ class ChannelSkip(nn.Module):
     def ahead(self, future):
         """What is known of each step ahead (B, H, K) in its own forecast (B, H, M, P)."""
         return self.future(future).unflatten(2, (self.n_targets, self.n_params))  # (B, H, M, P)
-
-    @property
-    def lags(self):
-        """Steps from each feature to the first step ahead, (F,)."""
-        return torch.arange(self.linear.in_features, 0, -1)
 
     @staticmethod
     def rows(x, future, target, weight):
