@@ -115,8 +115,11 @@ def _folds(network, train, valid):
         sums = sum_all(train)
         return [(sums, held_out)] if sums else []
     sums = reduce(Sums.plus, (block for block, _ in tables))
-    rest = sums.plus(held_out)
-    return [(sums, held_out), *((rest.minus(block), inner) for block, inner in tables)]
+    folds, rest = [(sums, held_out)], sums.plus(held_out)
+    while tables:  # which are let go one by one
+        block, inner = tables.pop()
+        folds.append((rest.minus(block), inner))
+    return folds
 
 
 def _blocks(windows):

@@ -155,7 +155,9 @@ def test_folds_fit_what_they_do_not_hold_out():
     folds, blocks = _folds(network, train, valid), _blocks(train)
     assert len(folds) == 1 + len(blocks)
     expected = [(train.index, valid.index)]
-    expected += [(np.r_[np.setdiff1d(train.index, block.index), valid.index], inner.index) for block, inner in blocks]
+    expected += [
+        (np.r_[np.setdiff1d(train.index, block.index), valid.index], inner.index) for block, inner in blocks[::-1]
+    ]
     for fold, indices in zip(folds, expected, strict=True):
         for sums, index in zip(fold, indices, strict=True):
             for ours, theirs in zip(sums, sum_up(network, windows.take(index), by_target=True), strict=True):
