@@ -19,6 +19,7 @@ from skorch.helper import predefined_split
 from threadpoolctl import ThreadpoolController
 
 from skattn.callbacks import FiniteLoss, SklearnBridge, TimeLimit
+from skattn.graph import check_adjacency
 from skattn.net import HoldoutLast, WindowNet
 from skattn.nn.ensemble import make_network
 from skattn.nn.network import component
@@ -110,8 +111,8 @@ class BaseAttentionLSTM(RowsAsWindows, Parameters, CallbackSupportMixin, BaseEst
         ----------
         windows : WindowDataset
             Windows.
-        kind : {'temporal', 'channel', 'joint', 'input', 'state'}, default='temporal'
-            As in :meth:`attention_weights`; 'joint' is flattened, step by step.
+        kind : {'temporal', 'channel', 'joint', 'spatial', 'input', 'state'}, default='temporal'
+            As in :meth:`attention_weights`; 'joint' is flattened, step by step. With 'spatial' each sensor is a query.
         per_head : bool, default=False
             Whether each head is given, or the mean over the heads.
         """
@@ -119,6 +120,8 @@ class BaseAttentionLSTM(RowsAsWindows, Parameters, CallbackSupportMixin, BaseEst
         chunks = []
         for batch, _ in self._batches(windows):
             weights = read_weights(self.network_(**batch), kind)  # (B, N, Q, size)
+            if kind == "spatial":
+                weights = self.network_.spatial_attention.spread(weights)  # (B, N, M, M)
             chunks.append((weights if per_head else weights.mean(1)).cpu().numpy())
         return np.concatenate(chunks)
 
@@ -185,6 +188,8 @@ class BaseAttentionLSTM(RowsAsWindows, Parameters, CallbackSupportMixin, BaseEst
         if normalization == "auto":
             normalization = "last" if sizes["autoregressive"] else "global"
         config = {name: getattr(self, name) for name in NETWORK_PARAMETERS} | {"normalization": normalization}
+        if self.spatial_attention is not None and self.adjacency is not None:
+            config["adjacency"] = check_adjacency(self.adjacency, sizes["n_targets"])
         config = {name: value.item() if isinstance(value, np.generic) else value for name, value in config.items()}
         with DrawFrom(self._generator):
             network = make_network(**sizes, **config, n_params=n_params, head=self._head)

@@ -11,6 +11,7 @@ from sktime.forecasting.base import BaseForecaster
 from sktime.utils.validation.forecasting import check_fh
 
 from skattn.cycles import Cycles
+from skattn.graph import aligned
 from skattn.panel import Panel, join, split
 from skattn.regressor import AttentionLSTMRegressor
 from skattn.weights import lags, weight_columns
@@ -25,6 +26,8 @@ SHARED_TAGS = {
     "capability:missing_values": True,
     "capability:multivariate": True,
 }
+
+MOST_GRAPHS = 512  # windows that the mean graph of the sensors is taken over
 
 _CONSTRAINTS = {
     "regressor": [AttentionLSTMRegressor, None],
@@ -66,6 +69,9 @@ class AttentionLSTMForecaster(BaseForecaster):
         Steps of the past that a forecast sees.
     horizon_ : int
         Steps ahead that the network forecasts at once.
+    sensor_graph_ : pandas.DataFrame of shape (n_sensors, n_sensors)
+        The graph that `spatial_attention` learned: how much the sensor of a column listened to that of a row, the mean
+        over windows of training. Columns sum to one. Only with `spatial_attention`.
 
     See Also
     --------
@@ -130,6 +136,7 @@ class AttentionLSTMForecaster(BaseForecaster):
 
     def _fit(self, y, X, fh):
         self.regressor_ = compose(self, self.regressor or default_regressor(), _CONSTRAINTS)
+        self.regressor_.adjacency = aligned(self.regressor_.adjacency, y.columns)
         self._cycles = Cycles(() if self.periods is None else self.periods).fit(y)
         panel = self._panel = Panel(self._cycles.without(y), X)
         self.horizon_ = self.horizon or (1 if fh is None else int(max(map(max, panel.steps_ahead(fh).values()))))
@@ -138,7 +145,15 @@ class AttentionLSTMForecaster(BaseForecaster):
         panel.check()
         panel.trim(self.window_length_ + self.horizon_ - 1)
         self.regressor_.fit_windows(windows)
+        if self.regressor_.spatial_attention is not None:
+            self.sensor_graph_ = self._sensor_graph(windows, y.columns)
         return self
+
+    def _sensor_graph(self, windows, columns):
+        """Mean weight of each sensor (row) to each other (column), over a sample of windows."""
+        sample = windows.take(np.arange(0, len(windows), -(-len(windows) // MOST_GRAPHS)))
+        weights = self.regressor_.attend_windows(sample, "spatial").mean(0).T  # (M, M)
+        return pd.DataFrame(weights, columns.rename("sensor"), columns.rename("listener"))
 
     def _update(self, y, X=None, update_params=True):
         span = self.window_length_ + self.horizon_
@@ -184,8 +199,8 @@ class AttentionLSTMForecaster(BaseForecaster):
         X : pandas.DataFrame or panel of sktime's, default=None
             Exogenous values on the steps of `y`, where `fit` was given any, and on the steps ahead: the attention on
             states depends on those, and takes them as unknown if they are not given.
-        kind : {'temporal', 'channel', 'joint', 'input', 'state'}, default='temporal'
-            As in :meth:`AttentionLSTMRegressor.attention_weights`.
+        kind : {'temporal', 'channel', 'joint', 'spatial', 'input', 'state'}, default='temporal'
+            As in :meth:`AttentionLSTMRegressor.attention_weights`; or 'spatial', with `spatial_attention`.
         per_head : bool, default=False
             Whether each head has rows of its own, or the mean over the heads is shown.
         per_horizon : bool, default=True
@@ -196,7 +211,8 @@ class AttentionLSTMForecaster(BaseForecaster):
         weights : pandas.DataFrame
             A row per date of the forecast (and per series of a panel, and per head), a column per lag of the past, 0
             for the newest, per channel, or per pair of them. For a single series the columns over time are its dates.
-            Attention on inputs and channels is the same for all dates: it has one row. Each row sums to one.
+            Attention on inputs and channels is the same for all dates: it has one row. With 'spatial', a row per sensor
+            that listens and a column per sensor that it looks at, for all dates. Each row sums to one.
         """
         self.check_is_fitted()
         panel = self._panel if y is None else self._other_panel(y, X)
@@ -210,13 +226,15 @@ class AttentionLSTMForecaster(BaseForecaster):
         weights = self.regressor_.attend_windows(WindowDataset(arrays), kind, per_head=True)  # (n, N, Q, size)
         if not per_head:
             weights = weights.mean(1, keepdims=True)
-        if not per_horizon:
+        if not per_horizon and kind != "spatial":
             weights = weights.mean(2, keepdims=True)
         frames = {}
         for heads, name in zip(weights, panel.y, strict=True):
-            dates = panel.dates(name, np.arange(1, heads.shape[1] + 1))
+            rows = panel.columns.rename("listener")
+            if kind != "spatial":
+                rows = panel.dates(name, np.arange(1, heads.shape[1] + 1))
             columns = self._weight_columns(panel, kind, name, heads.shape[2])
-            tables = {number: pd.DataFrame(one, index=dates, columns=columns) for number, one in enumerate(heads)}
+            tables = {number: pd.DataFrame(one, index=rows, columns=columns) for number, one in enumerate(heads)}
             frames[name] = join(tables, ["head"]) if per_head else tables[0]
         return panel.join(frames)
 
@@ -255,6 +273,8 @@ class AttentionLSTMForecaster(BaseForecaster):
         return panel
 
     def _weight_columns(self, panel, kind, name, size):
+        if kind == "spatial":
+            return panel.columns.rename("sensor")
         rows = panel.joined(name)
         steps = rows.index[-self.window_length_ :] if name is None and len(rows) >= self.window_length_ else None
         return weight_columns(kind, lags(self.window_length_) if steps is None else steps, rows.columns, size)

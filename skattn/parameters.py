@@ -46,6 +46,10 @@ NETWORK_PARAMETERS = (
     "attention_activation",
     "attention_noise",
     "channel_attention",
+    "spatial_attention",
+    "adjacency",
+    "adjacency_role",
+    "sensor_identity",
     "attention_dim",
     "num_heads",
     "patch_length",
@@ -83,6 +87,21 @@ PARAMETERS = """Parameters
     channel_attention : {'additive', 'dot', 'general', 'multihead'}, type or None, default=None
         Attention over the channels, by the same mechanisms: each channel's whole window is scored, and the channel
         multiplied by its weight.
+    spatial_attention : {'additive', 'dot', 'general', 'multihead'}, type or None, default=None
+        Attention over sensors, by the same mechanisms: each series that is forecast asks the windows of all of them,
+        and reads what each head mixes from them beside its own window. One network then reads every series by
+        itself, as with ``channel_mode='independent'``. Several heads tell apart neighbours that matter at different
+        lags. Only where targets are channels of the window.
+    adjacency : array-like or sparse matrix of shape (n_sensors, n_sensors), default=None
+        Map for `spatial_attention`: the strength of the edge from the sensor of a row to that of a column, 0 where
+        there is none; :func:`skattn.graph.adjacency_from_coordinates` makes one. The labels of a DataFrame are matched
+        with the columns of a series. None leaves all to be learned.
+    adjacency_role : {'bias', 'mask', 'both'}, default='bias'
+        Whether the map makes strong edges the more likely ones; lets a sensor look only where there is an edge, which
+        for many sensors is also cheaper; or both.
+    sensor_identity : bool, default=True
+        Whether series with rows of their own (`spatial_attention`, or ``channel_mode='independent'``) are told apart by
+        learned vectors. Without, only their windows and the map count, and the map can be another one later.
     attention_dim : int, default=32
         Width that queries and keys are projected to. Only used by additive and multihead attention.
     num_heads : int, default=1
@@ -204,6 +223,10 @@ class Parameters:
     attention_activation: object = "softmax"
     attention_noise: float = 0.0
     channel_attention: object = None
+    spatial_attention: object = None
+    adjacency: object = None
+    adjacency_role: str = "bias"
+    sensor_identity: bool = True
     attention_dim: int = 32
     num_heads: int = 1
     patch_length: int = 1
@@ -245,6 +268,10 @@ class Parameters:
         "attention_activation": [StrOptions(set(ACTIVATIONS)), SubclassOf(Activation)],
         "attention_noise": [Interval(Real, 0, None, closed="left")],
         "channel_attention": [StrOptions(set(ATTENTIONS)), SubclassOf(Attention), None],
+        "spatial_attention": [StrOptions(set(ATTENTIONS)), SubclassOf(Attention), None],
+        "adjacency": ["array-like", "sparse matrix", None],
+        "adjacency_role": [StrOptions({"bias", "mask", "both"})],
+        "sensor_identity": ["boolean"],
         "attention_dim": [Interval(Integral, 1, None, closed="left")],
         "num_heads": [Interval(Integral, 1, None, closed="left")],
         "patch_length": [Interval(Integral, 1, None, closed="left")],

@@ -3,7 +3,7 @@
 Letters: ``B`` windows, ``N`` heads, ``Q`` queries, ``L`` steps, ``C`` channels.
 """
 
-KINDS = ("temporal", "channel", "joint", "input", "state")
+KINDS = ("temporal", "channel", "joint", "spatial", "input", "state")
 
 
 def check_kind(network, kind, owner):
@@ -19,6 +19,7 @@ def check_kind(network, kind, owner):
         wanted = {
             "channel": "channel_attention",
             "joint": "channel_attention beside attention over time",
+            "spatial": "spatial_attention",
         }.get(kind, "attention and attention_position")
         raise ValueError(
             f"{owner} was fitted without {kind} attention, so it has no weights of that kind. "

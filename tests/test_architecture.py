@@ -23,6 +23,7 @@ LAYERS = {
     "windows": (0, {"torch"}),
     "callbacks": (1, {"skorch"}),
     "datasets": (1, {"sklearn"}),
+    "graph": (1, {"pandas", "scipy", "sklearn"}),
     "horizon": (1, {"pandas"}),
     "linear": (1, {"torch"}),
     "parts": (2, {"torch"}),

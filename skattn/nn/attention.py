@@ -78,9 +78,9 @@ class Attention(nn.Module, ABC):
         """Keys (B, N, L, A / N) of a memory, for those who ask it more than once."""
         return self._split(self.key(memory))  # (B, N, L, A / N)
 
-    def attend(self, query, keys, mask=None):
-        """Weights (B, N, Q, L) of what :meth:`keys` made of a memory."""
-        return self.activation(self.score(self._split(self.query(query)), keys), mask)  # (B, N, Q, L)
+    def attend(self, query, keys, mask=None, bias=0.0):
+        """Weights (B, N, Q, L) of what :meth:`keys` made of a memory, with a `bias` added to the scores."""
+        return self.activation(self.score(self._split(self.query(query)), keys) + bias, mask)  # (B, N, Q, L)
 
     def values(self, memory):
         """Values (B, N, L, E / N) of a memory."""

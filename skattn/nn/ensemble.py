@@ -8,7 +8,7 @@ from torch import nn
 
 from skattn.nn.network import AttentionLSTM
 
-AVERAGED = ("channel", "input", "state")
+AVERAGED = ("channel", "spatial", "input", "state")
 SHARED = ("normalization", "future_normalization", "skip", "gate")
 
 

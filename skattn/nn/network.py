@@ -21,6 +21,7 @@ from skattn.nn.patching import patch, spread
 from skattn.nn.placement import ChannelAttention, InputAttention, StateAttention
 from skattn.nn.random import Dropout
 from skattn.nn.skip import ChannelSkip, Gate, WindowSkip
+from skattn.nn.spatial import SpatialAttention
 
 
 class Output(NamedTuple):
@@ -33,11 +34,12 @@ class Output(NamedTuple):
     input: torch.Tensor | None  # (B, N, 1, L)
     state: torch.Tensor | None  # (B, N, H, L), or (B, N, 1, L) from a decoder
     skip: torch.Tensor | float = 0.0  # (B, H, M, P), what the linear skip has of the parameters
+    spatial: torch.Tensor | None = None  # (B, N, M, J), of the J sensors that each target looks at
 
 
 class AttentionLSTM(nn.Module):
-    """Normalise, embed, attend over channels, attend over inputs, encode, attend over states, predict; a linear skip
-    beside it all.
+    """Normalise, attend over channels and sensors, embed, attend over inputs, encode, attend over states, predict; a
+    linear skip beside it all.
 
     Parameters
     ----------
@@ -51,8 +53,8 @@ class AttentionLSTM(nn.Module):
     n_params : int, default=1
         Parameters per target ``P``: the number of classes for the head ``"class"``.
     head, loss, attention, attention_position, attention_activation, attention_noise, \
-channel_attention, attention_dim, num_heads, patch_length, channel_mode, encoder, hidden_size, num_layers, \
-embedding_dim, dropout, normalization, linear_skip
+channel_attention, spatial_attention, adjacency, adjacency_role, sensor_identity, attention_dim, num_heads, \
+patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dropout, normalization, linear_skip
         As in :class:`~skattn.AttentionLSTMRegressor`.
     """
 
@@ -72,6 +74,10 @@ embedding_dim, dropout, normalization, linear_skip
         attention_activation="softmax",
         attention_noise=0.0,
         channel_attention=None,
+        spatial_attention=None,
+        adjacency=None,
+        adjacency_role="bias",
+        sensor_identity=True,
         attention_dim=32,
         num_heads=1,
         patch_length=1,
@@ -90,25 +96,29 @@ embedding_dim, dropout, normalization, linear_skip
         self.autoregressive = autoregressive
         self.normalization = component(NORMALIZATIONS, normalization)(n_channels, n_targets if autoregressive else None)
         self.dual_stage = self.channel_attention = self.input_attention = self.state_attention = None
+        self.spatial_attention = self.identity = None
         over_time, over_channels = (
             None if choice is None else component(ATTENTIONS, choice) for choice in (attention, channel_attention)
         )
         sizes = attention_dim, num_heads, component(ACTIVATIONS, attention_activation)
-        self.identity = None  # of targets that have rows of their own
+        self.by_target = autoregressive and (channel_mode == "independent" or spatial_attention is not None)
         if encoder == "dual_stage":
             stages = over_time, over_channels or over_time
             n_own = n_targets if autoregressive else 0
             self.dual_stage = DualStage(window_length, n_channels, n_own, hidden_size, *stages, *sizes, attention_noise)
             over_time = over_channels = None
         else:
-            if autoregressive and channel_mode == "independent":
+            if self.by_target and sensor_identity:
                 self.identity = nn.Parameter(torch.zeros(n_targets, 1, embedding_dim))
-            width = patch_length * (n_channels if self.identity is None else n_channels - n_targets + 1)
-            self.embedding = Embedding(width, embedding_dim, -(-window_length // patch_length))
+            width = n_channels - n_targets + 1 if self.by_target else n_channels
+            if spatial_attention is not None:
+                self.spatial_attention = self._spatial_attention(sizes)
+                width += num_heads
+            self.embedding = Embedding(patch_length * width, embedding_dim, -(-window_length // patch_length))
             self.encoder = _encoder(encoder, embedding_dim, hidden_size, num_layers, num_heads, dropout)
         self.dropout = Dropout(dropout)
         block = min(patch_length, horizon)
-        n_each = n_targets if self.identity is None else 1
+        n_each = 1 if self.by_target else n_targets
         self.head = component(HEADS, head)(hidden_size, horizon, n_each, n_params, loss, block)
 
         self._add_attentions(over_time, over_channels, sizes)
@@ -120,6 +130,25 @@ embedding_dim, dropout, normalization, linear_skip
         if linear_skip:
             kind = ChannelSkip if autoregressive else WindowSkip
             self.skip = kind(window_length, n_channels, horizon, n_targets, n_params, n_future)
+
+    def _spatial_attention(self, sizes):
+        """The attention over sensors, whose windows are the targets'."""
+        config = self.config
+        if not self.autoregressive:
+            raise ValueError(
+                f"spatial_attention={config['spatial_attention']!r} lets each target look at the windows of others, "
+                "but these targets are no channels of the window. Use AttentionLSTMForecaster, or channel_attention."
+            )
+        shape = config["window_length"], config["n_targets"], config["embedding_dim"]
+        return SpatialAttention(
+            component(ATTENTIONS, config["spatial_attention"]),
+            *shape,
+            *sizes,
+            noise=config["attention_noise"],
+            identity=config["sensor_identity"],
+            graph=config["adjacency"],
+            role=config["adjacency_role"],
+        )
 
     def _add_attentions(self, over_time, over_channels, sizes):
         """The attentions of a single stage, of the classes `over_time` and `over_channels`, if any."""
@@ -150,11 +179,12 @@ embedding_dim, dropout, normalization, linear_skip
         """
         x, observed, loc_scale = self._normalise(past)  # (B, L, C)
         if self.dual_stage is None:
-            rows, states, z, mask, channel, input_ = self._encode(x, observed)  # states (R, S, E), z (R, 1, E)
+            rows, (states, z), mask, channel, input_, spatial = self._encode(x, observed)  # (R, S, E), (R, 1, E)
             state = None
         else:
             z, channel, state = self.dual_stage(x, observed)  # (B, 1, E), (B, N, L, K), (B, N, L + 1, L)
-            input_, state = None, state if state is None else state[:, :, -1:].clone()  # (B, N, 1, L), not a view
+            state = state if state is None else state[:, :, -1:].clone()  # (B, N, 1, L), not a view
+            input_ = spatial = None
         if self.future_embedding is not None:
             future, known = self._normalise_future(future)  # (B, H, K)
             ahead = [patch(values, self.head.block, front=False) for values in (future, known.to(future))]
@@ -165,31 +195,36 @@ embedding_dim, dropout, normalization, linear_skip
         if self.input_attention is not None:
             input_ = self._of_steps(input_, rows)  # (B, N, 1, L)
         params = self.head(self.dropout(z.expand(-1, self.head.n_blocks, -1)))  # (R, H, M or 1, P)
-        if self.identity is not None:
+        if self.by_target:
             params = params.squeeze(2).unflatten(0, (len(x), -1)).transpose(1, 2)  # (B, H, M, P)
         if isinstance(self.skip, ChannelSkip) and future is not None:
             params, future = params + self.skip.ahead(future), None  # learned, not solved, and behind the gate
         skip = 0.0 if self.skip is None else self.skip(x, future)  # (B, H, M, P)
-        return Output(self.gate(params) + skip, loc_scale, observed, channel, input_, state, skip)
+        return Output(self.gate(params) + skip, loc_scale, observed, channel, input_, state, skip, spatial)
 
     def _encode(self, x, observed):
-        """Steps of rows that were observed, states, their summary and mask, and the weights of channels and of inputs.
-        A row is a window, or a target of it with the drivers."""
-        channel = input_ = None
+        """Steps of rows that were observed, states and their summary, their mask, and the weights of channels, of
+        inputs and of sensors. A row is a window, or a target of it with the drivers."""
+        channel = input_ = spatial = None
         if self.channel_attention is not None:
             x, channel = self.channel_attention(x, observed)  # (B, L, C), (B, N, 1, C)
-        values, there = (x, observed) if self.identity is None else (self._fold(x), self._fold(observed))
+        values, there = (self._fold(x), self._fold(observed)) if self.by_target else (x, observed)  # (R, L, width)
+        if self.spatial_attention is not None:
+            n_targets = self.config["n_targets"]
+            mixed, heard, spatial = self.spatial_attention(x[..., :n_targets], observed[..., :n_targets])
+            values = torch.cat([values, mixed.flatten(0, 1)], -1)  # (R, L, width)
+            there = torch.cat([there, heard.flatten(0, 1)], -1)  # (R, L, width)
         values, patched = (patch(one, self.config["patch_length"]) for one in (values, there.to(x)))  # (R, S, width)
         z, mask = self.embedding(values, patched), patched.any(-1)  # (R, S, D), (R, S)
         if self.identity is not None:
             z = (z.unflatten(0, (len(x), -1)) + self.identity).flatten(0, 1)  # (R, S, D)
         if self.input_attention is not None:
             z, input_ = self.input_attention(z, mask)  # (R, S, D), (R, N, 1, S)
-        return there.any(-1), *self.encoder(z, mask), mask, channel, input_
+        return there.any(-1), self.encoder(z, mask), mask, channel, input_, spatial
 
     def _fold(self, x):
         """Each target beside the drivers, as rows of their own (B * M, L, 1 + K)."""
-        n_targets = len(self.identity)
+        n_targets = self.config["n_targets"]
         own, drivers = x[..., :n_targets].transpose(1, 2), x[..., n_targets:]  # (B, M, L), (B, L, K)
         drivers = drivers.unsqueeze(1).expand(-1, n_targets, -1, -1)  # (B, M, L, K)
         return torch.cat([own.unsqueeze(-1), drivers], -1).flatten(0, 1)  # (B * M, L, 1 + K)
@@ -197,9 +232,9 @@ embedding_dim, dropout, normalization, linear_skip
     def _of_steps(self, weights, rows):
         """Weights of patches (R, N, Q, S) as those of steps (B, N, Q, L), the mean over the targets."""
         weights = spread(weights, rows, self.config["patch_length"])  # (R, N, Q, L)
-        if self.identity is None:
+        if not self.by_target:
             return weights
-        weights = weights.unflatten(0, (-1, len(self.identity))).sum(1)  # (B, N, Q, L)
+        weights = weights.unflatten(0, (-1, self.config["n_targets"])).sum(1)  # (B, N, Q, L)
         return weights / weights.sum(-1, keepdim=True).clamp(min=1e-30)
 
     def set_level(self, name, share=None):
@@ -224,11 +259,11 @@ embedding_dim, dropout, normalization, linear_skip
 
     @property
     def kinds(self):
-        """Which attentions there are, of 'channel', 'input' and 'state'."""
+        """Which attentions there are, of 'channel', 'spatial', 'input' and 'state'."""
         if self.dual_stage is not None:
             return self.dual_stage.kinds
-        places = {"channel": self.channel_attention, "input": self.input_attention, "state": self.state_attention}
-        return {kind for kind, place in places.items() if place is not None}
+        places = ("channel", "spatial", "input", "state")
+        return {kind for kind in places if getattr(self, f"{kind}_attention") is not None}
 
     def predict(self, past, future=None):
         """Forecast in the units of the targets: (B, H, M), or (B, H, M, P) for classes."""
