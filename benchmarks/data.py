@@ -1,5 +1,7 @@
 """Series of the benchmarks: bundled with sktime and statsmodels, or found in SKATTN_DATA, or downloaded and checked."""
 
+import json
+import lzma
 import os
 from hashlib import sha256
 from pathlib import Path
@@ -95,11 +97,47 @@ def sml2010():
 
 def metr_la():
     """Speeds at 29 loop detectors of METR-LA every 5 minutes, NaN where missing: from SKATTN_DATA only."""
-    if not (folder := os.environ.get("SKATTN_DATA")):
-        raise FileNotFoundError("metr_la_29 was put together from several files. Name its folder: SKATTN_DATA=...")
-    with np.load(Path(folder) / "metr_la_29" / "metr_la_29.npz") as arrays:
+    with np.load(_only_here("metr_la_29/metr_la_29.npz")) as arrays:
         speed = arrays["levels"][arrays["codes_NT"]].T
     return pd.DataFrame(np.where(speed == 0, np.nan, speed))
+
+
+def irish_wind():
+    """Daily wind at 12 Irish stations from 1961 to 1978, in knots: from SKATTN_DATA only."""
+    frame = pd.read_csv(_only_here("irish_wind/wind.data.xz"), sep=r"\s+")
+    dates = pd.to_datetime(dict(year=1900 + frame["Yr"], month=frame["Mo"], day=frame["Dy"]))
+    return frame.drop(columns=["Yr", "Mo", "Dy"]).set_index(pd.DatetimeIndex(dates, freq="D"))
+
+
+# Degrees north and west, of the twelve stations in the order of the file; Haslett and Raftery (1989).
+IRISH_STATIONS = [
+    *((51.80, -8.25), (51.93, -10.25), (52.28, -6.35), (52.67, -7.27), (52.70, -8.92), (53.08, -7.88)),
+    *((53.43, -6.25), (53.72, -8.98), (53.53, -7.37), (54.18, -7.23), (54.23, -10.00), (55.37, -7.33)),
+]
+
+
+def chickenpox():
+    """Weekly chickenpox of 20 Hungarian counties in standard deviations, and its map: from SKATTN_DATA only."""
+    with lzma.open(_only_here("pyg_temporal/chickenpox.json.xz")) as file:
+        loaded = json.load(file)
+    names = sorted(loaded["node_ids"], key=loaded["node_ids"].get)
+    adjacency = pd.DataFrame(0.0, names, names)
+    for start, end in loaded["edges"]:
+        adjacency.iloc[start, end] = 1.0
+    return pd.DataFrame(loaded["FX"], columns=names), adjacency
+
+
+def flu():
+    """Weekly cases of influenza in 49 US states, and which of them are neighbours: from SKATTN_DATA only."""
+    frame = pd.read_csv(_only_here("colagnn/state360.txt.xz"), header=None)
+    return frame, pd.read_csv(_only_here("colagnn/state-adj.txt"), header=None)
+
+
+def los_loop():
+    """Speeds at 207 detectors of Los Angeles every 5 minutes, gaps filled, and its map: from SKATTN_DATA only."""
+    frame = pd.read_csv(_only_here("los_loop/los_speed.csv.xz"))
+    adjacency = pd.read_csv(_only_here("los_loop/los_adj.csv.xz"), header=None)
+    return frame, adjacency.set_axis(frame.columns).set_axis(frame.columns, axis=1)
 
 
 def tables():
