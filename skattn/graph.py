@@ -65,7 +65,7 @@ def adjacency_from_coordinates(coordinates, *, n_neighbors=None, length_scale=No
     BAL  0.99  1.00  0.37
     ORK  0.30  0.37  1.00
     """
-    names = getattr(coordinates, "index", None)
+    names = coordinates.index if hasattr(coordinates, "iloc") else None
     coordinates = check_array(coordinates, dtype=float, input_name="coordinates")
     if coordinates.shape[1] != 2:
         raise ValueError(
