@@ -317,6 +317,10 @@ CHANGES_OF_ONE = {"loss": ("squared_error", "absolute_error"), "class_weight": (
 # These change what happens around training, not its outcome; each has a test of its own.
 CHANGES_NO_OUTCOME = {
     "channel_mode": "test_channel_mode_of_a_series",
+    "spatial_attention": "test_who_listens_in_a_series",
+    "adjacency": "test_every_parameter_of_sensors_changes_something",
+    "adjacency_role": "test_every_parameter_of_sensors_changes_something",
+    "sensor_identity": "test_every_parameter_of_sensors_changes_something",
     "device": "test_unknown_device",
     "n_threads": "test_n_threads",
     "callbacks": "test_windows_are_not_copied",
@@ -935,6 +939,132 @@ def test_channel_mode_of_a_series():
         before, after = (model.predict_windows(cut(table, L, 3)) for table in (values, other))
         assert (before[..., :2] != after[..., :2]).any() == reads
     assert_array_equal(bits(fitted(channel_mode="mixed")), bits(fitted(channel_mode="independent")))
+
+
+# For each parameter of sensors: the others, a value, and another value that changes forecasts.
+RING = [[0.0, 3.0, 0.0], [0.0, 0.0, 2.0], [1.0, 0.0, 0.0]]  # each sensor listens to the one before it
+CHANGES_OF_SENSORS = {
+    "spatial_attention": ({}, "general", "additive"),
+    "adjacency": ({}, None, RING),
+    "adjacency_role": (dict(adjacency=RING), "bias", "mask"),
+    "sensor_identity": ({}, True, False),
+}
+
+
+def sensors(seed=0):
+    """Draw three random walks."""
+    return np.random.default_rng(seed).normal(size=(97, 3)).astype(np.float32).cumsum(0)
+
+
+def listening(**parameters):
+    """Fit to the windows of three sensors."""
+    options = dict(spatial_attention="general", linear_skip=False)
+    return make(**options | parameters).fit_windows(cut(sensors(), L, 3))
+
+
+@pytest.mark.parametrize("name", CHANGES_OF_SENSORS)
+def test_every_parameter_of_sensors_changes_something(name):
+    """Where targets are channels of the window, another value changes forecasts, and the same value changes nothing."""
+    others, value, other = CHANGES_OF_SENSORS[name]
+    windows_ = cut(sensors(), L, 3)
+    before, same, after = (
+        listening(**others, **{name: choice}).predict_windows(windows_) for choice in (value, value, other)
+    )
+    assert_array_equal(before, same)
+    assert (before != after).any()
+
+
+def test_identity_of_independent_channels():
+    """It tells apart the targets of channel_mode="independent" too, and is nothing to mixed ones."""
+    windows_ = cut(sensors(), L, 3)
+    for mode, told_apart in (("independent", True), ("mixed", False)):
+        options = dict(channel_mode=mode, spatial_attention=None)
+        one, other = (listening(sensor_identity=identity, **options) for identity in (True, False))
+        assert (one.predict_windows(windows_) != other.predict_windows(windows_)).any() == told_apart
+
+
+@both
+def test_parameters_of_sensors_are_nothing_to_rows(kind):
+    """A map and identities are not used without the attention that they belong to."""
+    plain = fitted(kind)
+    for parameters in (dict(adjacency=RING), dict(adjacency_role="both"), dict(sensor_identity=False)):
+        assert_array_equal(bits(fitted(kind, **parameters)), bits(plain))
+
+
+def test_who_listens_in_a_series():
+    """Independent targets are forecast from their own past; with spatial_attention they hear the others."""
+    other = sensors()
+    other[:, 2] += np.random.default_rng(1).normal(size=97)
+    for parameters, hears in (
+        (dict(spatial_attention=None, channel_mode="independent"), [False, False, True]),
+        (dict(), [True, True, True]),
+        (dict(adjacency=RING), [True, True, True]),
+        (dict(adjacency=RING, adjacency_role="mask"), [True, False, True]),
+        (dict(adjacency=RING, adjacency_role="both"), [True, False, True]),
+    ):
+        model = listening(**parameters)
+        before, after = (model.predict_windows(cut(table, L, 3)) for table in (sensors(), other))
+        assert (before != after).any((0, 1)).tolist() == hears
+
+
+def test_every_name_of_spatial_attention_is_its_class():
+    """Each key, given by name or by class, trains the same network; no two keys train alike."""
+    seen = []
+    for key, choice in ATTENTIONS.items():
+        by_name, by_class = listening(spatial_attention=key), listening(spatial_attention=choice)
+        assert_array_equal(bits(by_name), bits(by_class))
+        forecasts = by_name.predict_windows(cut(sensors(), L, 3))
+        assert not any(np.array_equal(forecasts, other) for other in seen)
+        seen.append(forecasts)
+
+
+@both
+@pytest.mark.parametrize("attention", ["additive", ATTENTIONS["dot"]])
+def test_spatial_attention_of_rows(kind, attention):
+    """The targets of rows are no channels, so there are no sensors, as the error says, with what to do instead."""
+    X = windows()
+    message = (
+        r"spatial_attention=.* lets each target look at the windows of others, but these targets are no channels of "
+        r"the window\. Use AttentionLSTMForecaster, or channel_attention\."
+    )
+    with pytest.raises(ValueError, match=message):
+        make(kind, spatial_attention=attention).fit(X, target_of(kind, X))
+
+
+def test_weights_of_sensors():
+    """Each sensor is a query, with a map as a mask too, where what there is no edge from has no weight."""
+    dataset = cut(sensors(), L, 3)
+    options = dict(embedding_dim=4, hidden_size=8, attention_dim=12, num_heads=2, adjacency=RING)
+    for role in ("bias", "mask", "both"):
+        model = listening(adjacency_role=role, **options)
+        heads = model.attend_windows(dataset, "spatial", per_head=True)
+        assert heads.shape == (len(dataset), 2, 3, 3)
+        assert_allclose(heads.sum(-1), 1, rtol=1e-5)
+        assert_allclose(model.attend_windows(dataset, "spatial"), heads.mean(1), rtol=1e-5)
+        edges = np.transpose(RING) + np.eye(3) > 0
+        assert (heads[..., edges] > 0).all()
+        assert (heads[..., ~edges] > 0).all() == (role == "bias")
+        assert (heads[..., ~edges] == 0).all() == (role != "bias")
+        assert model.attend_windows(dataset, "input").shape == (len(dataset), 1, L)
+    with pytest.raises(ValueError, match=r"was fitted without spatial attention.*Fit with other spatial_attention, "):
+        listening(spatial_attention=None).attend_windows(dataset, "spatial")
+
+
+def test_map_of_sensors_that_does_not_fit():
+    """It is refused where it is used, with both sizes."""
+    with pytest.raises(ValueError, match=r"adjacency has shape \(2, 2\) but 3 sensors need \(3, 3\)\. Pass a row and"):
+        listening(adjacency=np.ones((2, 2)))
+    listening(adjacency=np.ones((2, 2)), spatial_attention=None)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_copies_of_sensors_forecast_alike(dtype):
+    """A pickle and a copy have the map, which is no part of the state."""
+    dataset = cut(sensors(), L, 3)
+    model = listening(adjacency=RING, adjacency_role="both", dtype=dtype)
+    for other in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model), clone(model).fit_windows(dataset)):
+        assert_array_equal(other.predict_windows(dataset), model.predict_windows(dataset))
+        assert_array_equal(other.attend_windows(dataset, "spatial"), model.attend_windows(dataset, "spatial"))
 
 
 def test_loss_of_each_window_of_a_regressor():

@@ -24,7 +24,8 @@ def shares(*shape, seed=0):
 def output(observed=None, **weights):
     """What a network returns, as far as weights are read from it."""
     observed = torch.ones(B, L, C, dtype=torch.bool) if observed is None else observed
-    return Output(None, None, observed, *(weights.get(kind) for kind in ("channel", "input", "state")))
+    places = {kind: weights.get(kind) for kind in ("channel", "input", "state", "spatial")}
+    return Output(None, None, observed, **places)
 
 
 def tensor(values):
@@ -45,7 +46,7 @@ def there(kinds, n_channels):
     return kinds | ({"temporal"} if time else set()) | ({"joint"} if both else set())
 
 
-@pytest.mark.parametrize("kinds", list(product(["", "channel"], ["", "input"], ["", "state"])))
+@pytest.mark.parametrize("kinds", list(product(["", "channel"], ["", "input"], ["", "state"], ["", "spatial"])))
 @pytest.mark.parametrize("n_channels", [1, C])
 @pytest.mark.parametrize("kind", KINDS)
 def test_kinds_that_there_are(kinds, n_channels, kind):
@@ -54,7 +55,11 @@ def test_kinds_that_there_are(kinds, n_channels, kind):
     if kind in there(kinds, n_channels):
         check_kind(network(kinds, n_channels), kind, "Owner")
         return
-    way_out = {"channel": "channel_attention", "joint": "channel_attention beside attention over time"}
+    way_out = {
+        "channel": "channel_attention",
+        "joint": "channel_attention beside attention over time",
+        "spatial": "spatial_attention",
+    }
     way_out = way_out.get(kind, "attention and attention_position")
     message = rf"Owner was fitted without {kind} attention, .*Fit with other {way_out}, or ask for another kind\."
     with pytest.raises(ValueError, match=message):
@@ -64,16 +69,17 @@ def test_kinds_that_there_are(kinds, n_channels, kind):
 def test_unknown_kind():
     """The error lists all there are, also to a network that has them all."""
     with pytest.raises(ValueError, match=r"kind='time' is unknown\. Use one of " + ", ".join(map(repr, KINDS))):
-        check_kind(network({"channel", "input", "state"}), "time", "Owner")
+        check_kind(network({"channel", "spatial", "input", "state"}), "time", "Owner")
 
 
 # ---------------------------------------------------------------------------------------------------- how they are read
 
 
-@pytest.mark.parametrize("kind", ["channel", "input", "state"])
+@pytest.mark.parametrize("kind", ["channel", "input", "state", "spatial"])
 def test_one_place(kind):
     """A kind that is a place is what the network returns there."""
-    weights = {"channel": shares(B, N, 1, C), "input": shares(B, N, 1, L), "state": shares(B, N, H, L)}
+    sizes = {"channel": (1, C), "input": (1, L), "state": (H, L), "spatial": (C, K)}
+    weights = {place: shares(B, N, *size) for place, size in sizes.items()}
     assert_close(read_weights(output(**weights), kind), weights[kind])
 
 
@@ -170,6 +176,8 @@ CASES = [
     dict(attention_position="input", channel_attention="dot", num_heads=2),
     dict(encoder="dual_stage"),
     dict(encoder="dual_stage", autoregressive=True, num_heads=2),
+    dict(autoregressive=True, spatial_attention="general", attention=None),
+    dict(autoregressive=True, spatial_attention="dot", attention_position="both", channel_attention="dot", num_heads=2),
 ]
 
 
@@ -179,7 +187,7 @@ def test_kinds_of_a_network(config, kind):
     """What check_kind lets pass is read from a network with missing values: zero there, and one in all."""
     made = AttentionLSTM(2 * L, C, H, n_targets=5, embedding_dim=6, hidden_size=10, attention_dim=14, **config)
     past = torch.randn(B, 2 * L, C, generator=torch.Generator().manual_seed(0))
-    past[0, 3] = past[1, :, -1] = past[1, 2, 6] = torch.nan
+    past[0, 3] = past[1, :, -1] = past[1, 2, 6] = past[0, :, 2] = torch.nan
     if kind not in there(made.kinds, C):
         with pytest.raises(ValueError, match="was fitted without"):
             check_kind(made, kind, "Owner")
@@ -190,7 +198,9 @@ def test_kinds_of_a_network(config, kind):
     seen = ~past.isnan()
     if kind in ("channel", "joint"):
         seen = seen[..., -(weights.shape[-1] // (2 * L if kind == "joint" else 1)) :]
-    seen = seen.flatten(1) if kind == "joint" else seen.any(1 if kind == "channel" else 2)
+    if kind == "spatial":
+        seen = seen[..., :5]
+    seen = seen.flatten(1) if kind == "joint" else seen.any(1 if kind in ("channel", "spatial") else 2)
     assert (weights[~seen[:, None, None].expand_as(weights)] == 0).all()
     assert (weights[seen[:, None, None].expand_as(weights)] > 0).all()
 

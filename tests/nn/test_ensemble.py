@@ -20,6 +20,14 @@ CONFIGS = {
     "series": dict(autoregressive=True, n_future=K),
     "without_skip": dict(linear_skip=False, autoregressive=True),
     "everywhere": dict(attention_position="both", channel_attention="dot", num_heads=2, channel_mode="independent"),
+    "sensors": dict(
+        autoregressive=True,
+        attention=None,
+        spatial_attention="general",
+        adjacency=[[0.0, 3.0], [1.0, 0.0]],
+        adjacency_role="both",
+        num_heads=2,
+    ),
     "dual_stage": dict(encoder="dual_stage"),
     "nowhere": dict(attention=None),
 }
@@ -167,7 +175,7 @@ def test_forecast_is_the_mean_of_the_members(config):
     assert_close(output.params, sum(one.params for one in outputs) / E)
     assert_close(output.skip, sum(one.skip for one in outputs) / E)
     assert_close((output.loc_scale, output.observed), outputs[0][1:3])
-    for kind in ("channel", "input", "state"):
+    for kind in ("channel", "spatial", "input", "state"):
         weights = [getattr(one, kind) for one in outputs]
         assert (getattr(output, kind) is None) == (weights[0] is None) == (kind not in ensemble.kinds)
         if weights[0] is not None:

@@ -43,7 +43,8 @@ def stir(network):
     """Give the skips, and whatever else starts from zero, numbers to work with."""
     generator = torch.Generator().manual_seed(9)
     for parameter in network.parameters():
-        parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+        if parameter.requires_grad:
+            parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
     return network
 
 
@@ -94,7 +95,7 @@ def test_diagram():
     query = summary + network.future_embedding(known, ~torch.isnan(future))
     z, state = network.state_attention(query, states, mask)
     params = network.head(z) + network.skip(x, known)
-    assert_close(tuple(output), (params, loc_scale, observed, channel, input_, state, network.skip(x)))
+    assert_close(tuple(output), (params, loc_scale, observed, channel, input_, state, network.skip(x), None))
     network.gate.share.fill_(0.5)  # what is known ahead is learned, and passes through the gate
     half = 0.5 * (network.head(z) + network.skip.ahead(known)) + network.skip(x)
     assert_close(network(past, future).params, half)
@@ -114,6 +115,36 @@ def test_diagram_of_dual_stage():
     assert_close(network(past, future).state, state[:, :, -1:])  # what the forecast is made of
     assert not hasattr(network, "embedding")
     assert not hasattr(network, "encoder")
+
+
+def test_diagram_of_sensors():
+    """With spatial_attention each target is read by itself: its window, the drivers, and what each head mixed for it.
+
+    Steps that only others observed are read too.
+    """
+    network = stir(make(**SENSORS, attention_position="both", n_future=K, normalization="window")).eval()
+    past, future = (with_holes(one) for one in inputs(K).values())
+    past[6, 2, 0] = past[6, 2, 2] = nan
+    output = network(past, future)
+    normalised, observed = network.normalization(past)[0].nan_to_num(), ~torch.isnan(past)
+    x, channel = network.channel_attention(normalised, observed)
+    mixed, there, spatial = network.spatial_attention(x[..., :M], observed[..., :M])  # two of (B, M, L, N)
+    known = network.future_normalization(future)[0].nan_to_num()
+    params, asked = [], []
+    for target in range(M):
+        own = torch.cat([x[..., [target]], x[..., M:], mixed[:, target]], -1)  # (B, L, 1 + C - M + N)
+        seen = torch.cat([observed[..., [target]], observed[..., M:], there[:, target]], -1)
+        mask = seen.any(-1)
+        z, input_ = network.input_attention(network.embedding(own, seen) + network.identity[target], mask)
+        states, summary = network.encoder(z, mask)
+        query = summary + network.future_embedding(known, ~torch.isnan(future))
+        params.append(network.head(network.state_attention(query, states, mask)[0]))
+        asked.append(input_)
+    assert mask[6, 2]
+    assert_close(output.params, torch.cat(params, 2) + network.skip(normalised, known))
+    assert_close((output.channel, output.spatial), (channel, spatial))
+    total = sum(asked)
+    assert_close(output.input, total / total.sum(-1, keepdim=True).clamp(min=1e-9))
 
 
 def test_plain_lstm_by_hand():
@@ -149,6 +180,7 @@ def places(network, seen):
     n, length, channels = seen.shape
     heads, horizon, attention = config["num_heads"], config["horizon"], config["attention"]
     over_time, over_channels = seen.any(2)[:, None, None], seen.any(1)[:, None, None]  # (n, 1, 1, L), (n, 1, 1, C)
+    n_targets = config["n_targets"]
     if config["encoder"] == "dual_stage":
         own = config["n_targets"] if config["autoregressive"] else 0
         return {
@@ -163,6 +195,7 @@ def places(network, seen):
     position = None if attention is None else config["attention_position"]
     return {
         "channel": (config["channel_attention"], (n, heads, 1, channels), over_channels),
+        "spatial": (config["spatial_attention"], (n, heads, n_targets, n_targets), over_channels[..., :n_targets]),
         "input": (position in ("input", "both"), (n, heads, 1, length), over_time),
         "state": (position in ("state", "both"), (n, heads, horizon, length), over_time),
     }
@@ -181,6 +214,7 @@ def check(network, window, target):
         if not there:
             assert weights is None
             continue
+        weights = network.spatial_attention.spread(weights) if kind == "spatial" else weights
         assert weights.shape == shape
         where = where.expand_as(weights)
         assert (weights[~where] == 0).all()
@@ -204,6 +238,8 @@ def cancels(network, name):
 
 MECHANISMS = [None, *sorted(set(ATTENTIONS) - {"dot"})]  # of a dual stage, whose queries are wider than its memory
 DUAL = dict(encoder="dual_stage", n_channels=29)
+TWO_WAYS = [[0.0, 3.0], [1.0, 0.0]]  # a map of two sensors, as lists, which can be compared
+SENSORS = dict(autoregressive=True, spatial_attention="general", channel_attention="dot", **TWO_HEADS)
 
 
 @every_attention
@@ -259,7 +295,21 @@ def test_every_parameter_of_dual_stage_learns(attention, channel_attention, n_fu
     check(stir(network), window, draw(B, H, M, seed=2))
 
 
-@pytest.mark.parametrize("config", [dict(attention_position="both", channel_attention="additive", **TWO_HEADS), DUAL])
+@pytest.mark.parametrize("spatial_attention", ATTENTIONS)
+@every_attention
+@with_and_without_future
+@pytest.mark.parametrize("adjacency_role", [None, "bias", "both"])
+def test_every_parameter_learns_with_sensors(spatial_attention, attention, n_future, adjacency_role):
+    """So do the attention over sensors and the identity of each, beside drivers, with a map and without."""
+    a_map = {} if adjacency_role is None else dict(adjacency=TWO_WAYS, adjacency_role=adjacency_role)
+    options = dict(spatial_attention=spatial_attention, attention=attention, attention_position="both")
+    network = stir(make(**SENSORS | options | a_map, n_future=n_future))
+    check(network, {name: with_holes(values) for name, values in inputs(n_future).items()}, draw(B, H, M, seed=2))
+
+
+@pytest.mark.parametrize(
+    "config", [dict(attention_position="both", channel_attention="additive", **TWO_HEADS), DUAL, SENSORS]
+)
 @every_activation
 def test_every_parameter_learns_with_every_activation(config, activation):
     """So do all of them with every activation everywhere, a temperature included."""
@@ -337,6 +387,8 @@ def test_class_head(encoder):
 def test_windows_with_holes_leave_the_others_alone(normalization, autoregressive, encoder):
     """A window whose batch has missing values elsewhere is forecast to the same number, and all are finite."""
     options = dict(normalization=normalization, autoregressive=autoregressive, encoder=encoder)
+    if autoregressive and encoder != "dual_stage":
+        options["spatial_attention"] = "additive"
     network = stir(make(channel_attention="additive", **options))
     past = draw(B, L, C)
     forecast, holed = network.predict(past), network.predict(with_holes(past))
@@ -347,11 +399,11 @@ def test_windows_with_holes_leave_the_others_alone(normalization, autoregressive
 
 @every_normalization
 @every_activation
-@pytest.mark.parametrize("encoder", ["lstm", "dual_stage"])
-def test_everything_missing(normalization, activation, encoder):
+@pytest.mark.parametrize("parts", [{}, dict(encoder="dual_stage"), SENSORS], ids=["lstm", "dual_stage", "sensors"])
+def test_everything_missing(normalization, activation, parts):
     """Windows and known channels without one observed value have a finite loss and finite gradients."""
-    options = dict(normalization=normalization, attention_activation=activation, encoder=encoder)
-    network = stir(make(autoregressive=True, n_future=K, attention_position="both", **options))
+    options = parts | dict(normalization=normalization, attention_activation=activation)
+    network = stir(make(**options | dict(autoregressive=True, n_future=K, attention_position="both")))
     output = network(torch.full((B, L, C), nan).double(), torch.full((B, H, K), nan).double())
     network.loss(output, draw(B, H, M)).mean().backward()
     assert torch.isfinite(output.params).all()
@@ -398,7 +450,7 @@ def test_weights_of_dual_stage_change_with_the_input(attention):
 @every_activation
 def test_activation_is_that_of_every_place(activation):
     """The one activation is given to each attention, as an instance of its own."""
-    for config in (dict(attention_position="both", channel_attention="additive"), dict(encoder="dual_stage")):
+    for config in (dict(attention_position="both", channel_attention="additive"), dict(encoder="dual_stage"), SENSORS):
         network = make(attention_activation=activation, **config)
         given = [module for module in network.modules() if isinstance(module, Activation)]
         assert [type(module) for module in given] == [ACTIVATIONS[activation]] * len(network.kinds)
@@ -510,6 +562,8 @@ EVERYTHING = dict(
     num_layers=2,
 )
 EVERYTHING_DUAL = EVERYTHING | dict(encoder="dual_stage", num_layers=1)
+A_MAP = dict(adjacency=TWO_WAYS, adjacency_role="both")
+EVERYTHING_SPATIAL = EVERYTHING | SENSORS | A_MAP
 
 
 def bits(network):
@@ -543,6 +597,7 @@ def test_same_generator_same_bits(encoder, attention):
         {},
         EVERYTHING,
         EVERYTHING_DUAL,
+        EVERYTHING_SPATIAL,
         dict(
             attention=ATTENTIONS["dot"],
             attention_activation=ACTIVATIONS["entmax15"],
@@ -553,7 +608,7 @@ def test_same_generator_same_bits(encoder, attention):
         dict(attention=None, loss=nn.HuberLoss, linear_skip=False, **TWO_HEADS),
         dict(horizon=1, n_targets=1, n_params=5, head="class", loss="cross_entropy"),
     ],
-    ids=["default", "everything", "dual_stage", "classes", "plain", "class_head"],
+    ids=["default", "everything", "dual_stage", "sensors", "classes", "plain", "class_head"],
 )
 def test_config_rebuilds(config):
     """AttentionLSTM(**network.config) takes the weights and gives the same forecasts; so does a copy."""
@@ -574,7 +629,9 @@ def test_config_names_every_argument():
     assert list(config) == list(signature(AttentionLSTM).parameters)
 
 
-@pytest.mark.parametrize("config", [EVERYTHING, EVERYTHING_DUAL], ids=["everything", "dual_stage"])
+@pytest.mark.parametrize(
+    "config", [EVERYTHING, EVERYTHING_DUAL, EVERYTHING_SPATIAL], ids=["everything", "dual_stage", "sensors"]
+)
 def test_forward_keeps_nothing(config):
     """Attention weights are returned and never stored: a network that ran can be copied and holds no new tensor."""
     network = make(**config)
@@ -638,12 +695,21 @@ def test_parts_of_ones_own():
 
 @pytest.mark.parametrize(
     "part",
-    ["attention", "attention_activation", "channel_attention", "encoder", "normalization", "head", "loss"],
+    [
+        "attention",
+        "attention_activation",
+        "channel_attention",
+        "spatial_attention",
+        "encoder",
+        "normalization",
+        "head",
+        "loss",
+    ],
 )
 def test_unknown_names(part):
     """A name that is not in the dictionary is refused."""
     with pytest.raises(KeyError, match="abracadabra"):
-        make(**{part: "abracadabra"})
+        make(**{part: "abracadabra", "autoregressive": True})
 
 
 # ------------------------------------------------------------------------------------------------ patches, channels
@@ -721,6 +787,91 @@ def test_modes_are_the_same_for_a_single_target():
     networks[1].load_state_dict(networks[0].state_dict(), strict=False)
     past = with_holes(draw(B, L, C))
     assert_close(networks[0].eval()(past).params, networks[1].eval()(past).params)
+
+
+@pytest.mark.parametrize("identity", [True, False])
+@pytest.mark.parametrize("how", [dict(channel_mode="independent"), dict(spatial_attention="additive")])
+def test_identity_can_be_left_out(identity, how):
+    """Without, targets that are read by themselves can change places, and their forecasts do so with them."""
+    network = stir(make(autoregressive=True, linear_skip=False, sensor_identity=identity, **how)).eval()
+    assert (network.identity is not None) == identity
+    network.normalization.loc[:M] = network.normalization.loc[0]
+    past = draw(B, L, C)
+    turned = network(past[..., [1, 0, 2]]).params[:, :, [1, 0]]
+    assert torch.allclose(turned, network(past).params) == (not identity)
+
+
+@every_mode
+def test_mode_does_not_matter_to_sensors(mode):
+    """Sensors are read by themselves in either mode, by the same network."""
+    one, other = make(**SENSORS, channel_mode=mode), make(**SENSORS)
+    assert torch.equal(bits(one), bits(other))
+    past = with_holes(draw(B, L, C))
+    assert_close(one(past).params, other(past).params)
+
+
+@pytest.mark.parametrize(("adjacency_role", "looks"), [("bias", True), ("mask", False), ("both", False)])
+def test_who_listens_to_whom(adjacency_role, looks):
+    """Every target hears every other; with a mask, with an edge from the first to the second, this one only."""
+    a_map = dict(adjacency=[[0.0, 1.0], [0.0, 0.0]], adjacency_role=adjacency_role)
+    network = stir(make(autoregressive=True, spatial_attention="additive", linear_skip=False, **a_map)).eval()
+    past = draw(B, L, C)
+    before = network(past).params
+    for changed, expected in ((0, [True, True]), (1, [looks, True]), (2, [True, True])):
+        other = past.clone()
+        other[..., changed] += draw(B, L, seed=3)
+        assert (network(other).params != before).any(dim=(0, 1, 3)).tolist() == expected
+
+
+@every_encoder
+@with_and_without_future
+@pytest.mark.parametrize("patch_length", [1, 2, 11])
+@pytest.mark.parametrize("adjacency_role", ["bias", "mask", "both"])
+def test_sensors_have_the_same_shapes(encoder, n_future, patch_length, adjacency_role):
+    """Forecasts and weights are of steps, targets and sensors, with patches, drivers, known channels and a map."""
+    sizes = dict(n_channels=7, n_targets=5, n_future=n_future, encoder=encoder, patch_length=patch_length)
+    adjacency = torch.diag(torch.ones(4), 1)  # a chain: each listens to the one before it
+    options = dict(attention_position="both", adjacency=adjacency, adjacency_role=adjacency_role)
+    network = stir(make(**SENSORS, **sizes, **options)).eval()
+    given = inputs(n_future, n_channels=7)
+    given["past"] = with_holes(given["past"])
+    output = network(**given)
+    assert output.params.shape == (B, H, 5, 1)
+    assert torch.isfinite(output.params).all()
+    assert output.spatial.shape == (B, 2, 5, 5 if adjacency_role == "bias" else 2)
+    assert output.channel.shape == (B, 2, 1, 7)
+    there = (~torch.isnan(given["past"])).any(-1).double()
+    for weights, n_queries in ((output.input, 1), (output.state, H)):
+        assert weights.shape == (B, 2, n_queries, L)
+        assert_close(weights.sum(-1), there.amax(1)[:, None, None].expand(B, 2, n_queries))
+        assert (weights * (1 - there)[:, None, None] == 0).all()
+
+
+def test_one_sensor():
+    """A target alone looks at itself, with and without a map of itself."""
+    for options in ({}, dict(adjacency=[[1.0]], adjacency_role="both")):
+        network = stir(make(autoregressive=True, spatial_attention="multihead", n_targets=1, n_channels=1, **options))
+        output = network(draw(B, L, 1))
+        assert output.params.shape == (B, H, 1, 1)
+        assert (output.spatial == 1).all()
+        assert output.spatial.shape == (B, 1, 1, 1)
+
+
+def test_sensors_are_channels_of_the_window():
+    """Elsewhere there is nothing that targets could look at, as the error says, with what to do instead."""
+    message = r"spatial_attention='dot' lets each target .* no channels of the window\. Use AttentionLSTMForecaster, or"
+    with pytest.raises(ValueError, match=message):
+        make(spatial_attention="dot")
+
+
+@pytest.mark.xfail(strict=True, reason="by_target is set for a dual stage too, whose head then has a single target")
+@pytest.mark.parametrize("linear_skip", [True, False])
+def test_mode_of_a_dual_stage(linear_skip):
+    """Two stages read all at once in either mode: the network is the same."""
+    options = dict(encoder="dual_stage", autoregressive=True, linear_skip=linear_skip)
+    mixed, independent = (stir(make(channel_mode=mode, **options)) for mode in ("mixed", "independent"))
+    past = draw(B, L, C)
+    assert_close(independent(past).params, mixed(past).params)
 
 
 def test_mode_of_targets_that_are_no_channels():
