@@ -61,9 +61,9 @@ def adjacency_from_coordinates(coordinates, *, n_neighbors=None, length_scale=No
     >>> places = pd.DataFrame({"lat": [53.4, 53.3, 51.9], "lon": [-6.2, -6.4, -8.5]}, index=["DUB", "BAL", "ORK"])
     >>> adjacency_from_coordinates(places, length_scale=200).round(2)
           DUB   BAL   ORK
-    DUB  1.00  0.99  0.30
-    BAL  0.99  1.00  0.37
-    ORK  0.30  0.37  1.00
+    DUB  1.00  0.99  0.27
+    BAL  0.99  1.00  0.33
+    ORK  0.27  0.33  1.00
     """
     names = coordinates.index if hasattr(coordinates, "iloc") else None
     coordinates = check_array(coordinates, dtype=float, input_name="coordinates")
