@@ -136,7 +136,8 @@ class AttentionLSTMForecaster(BaseForecaster):
 
     def _fit(self, y, X, fh):
         self.regressor_ = compose(self, self.regressor or default_regressor(), _CONSTRAINTS)
-        self.regressor_.adjacency = aligned(self.regressor_.adjacency, y.columns)
+        if self.regressor_.spatial_attention is not None:
+            self.regressor_.adjacency = aligned(self.regressor_.adjacency, y.columns)
         self._cycles = Cycles(() if self.periods is None else self.periods).fit(y)
         panel = self._panel = Panel(self._cycles.without(y), X)
         self.horizon_ = self.horizon or (1 if fh is None else int(max(map(max, panel.steps_ahead(fh).values()))))
@@ -152,7 +153,8 @@ class AttentionLSTMForecaster(BaseForecaster):
     def _sensor_graph(self, windows, columns):
         """Mean weight of each sensor (row) to each other (column), over a sample of windows."""
         sample = windows.take(np.arange(0, len(windows), -(-len(windows) // MOST_GRAPHS)))
-        weights = self.regressor_.attend_windows(sample, "spatial").mean(0).T  # (M, M)
+        weights = self.regressor_.attend_windows(sample, "spatial").sum(0).T  # (M, M)
+        weights = weights / np.maximum(weights.sum(0), 1e-30)  # of the windows in which anything was observed
         return pd.DataFrame(weights, columns.rename("sensor"), columns.rename("listener"))
 
     def _update(self, y, X=None, update_params=True):

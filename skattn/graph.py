@@ -16,6 +16,7 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 
 EARTH = 6371.0  # mean radius, km
 WEAKEST = 0.1  # edges of a kernel below this are none, as in Li et al. (2018)
+FAINTEST = 1e-6  # what an edge to a neighbour that is to be kept has at least, however far it is
 
 
 @validate_params(
@@ -82,9 +83,10 @@ def adjacency_from_coordinates(coordinates, *, n_neighbors=None, length_scale=No
         distance = pairwise_distances(coordinates)
     scale = length_scale or distance.std() or 1.0
     adjacency = np.exp(-((distance / scale) ** 2))
-    if n_neighbors is None:
+    if n_neighbors is None or len(distance) == 1:
         adjacency[adjacency < WEAKEST] = 0
     else:
+        adjacency = np.maximum(adjacency, FAINTEST)
         nearest = NearestNeighbors(n_neighbors=min(n_neighbors, len(distance) - 1), metric="precomputed").fit(distance)
         adjacency *= nearest.kneighbors_graph().toarray().T + np.eye(len(distance))
     return pd.DataFrame(adjacency, names, names)

@@ -1024,11 +1024,12 @@ def test_spatial_attention_of_rows(kind, attention):
     """The targets of rows are no channels, so there are no sensors, as the error says, with what to do instead."""
     X = windows()
     message = (
-        r"spatial_attention=.* lets each target look at the windows of others, but these targets are no channels of "
-        r"the window\. Use AttentionLSTMForecaster, or channel_attention\."
+        r"spatial_attention=.* lets each target look at the windows of others, but there are none: autoregressive = "
+        r"False, .* Use AttentionLSTMForecaster with .*, or channel_attention\."
     )
-    with pytest.raises(ValueError, match=message):
-        make(kind, spatial_attention=attention).fit(X, target_of(kind, X))
+    for adjacency in (None, np.ones((3, 3))):
+        with pytest.raises(ValueError, match=message):
+            make(kind, spatial_attention=attention, adjacency=adjacency).fit(X, target_of(kind, X))
 
 
 def test_weights_of_sensors():

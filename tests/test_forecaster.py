@@ -1258,12 +1258,18 @@ def test_graph_of_many_windows_is_of_a_sample(monkeypatch):
     assert_array_equal(calls[0].index, np.arange(0, N - 6, 4))
 
 
-@pytest.mark.xfail(strict=True, reason="windows in which nothing was observed have weights of zero, and pull the mean")
 def test_graph_of_a_series_with_a_long_gap():
     """Windows in which nothing at all was observed have no say: columns sum to one nonetheless."""
     y = many()
     y.iloc[10:25] = np.nan
     assert_allclose(listener().fit(y, fh=[1]).sensor_graph_.sum(), 1, rtol=1e-5)
+
+
+def test_labels_do_not_matter_where_nobody_listens():
+    """A map is not looked at without attention over sensors."""
+    strange = pd.DataFrame(np.ones((2, 2)), ["x", "y"], ["x", "y"])
+    model = listener(spatial_attention=None, adjacency=strange, channel_mode="independent").fit(many(), fh=[1])
+    assert not hasattr(model, "sensor_graph_")
 
 
 def test_spatial_weights_of_a_series(listening):

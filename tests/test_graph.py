@@ -73,7 +73,8 @@ def test_nearest_neighbours(n_neighbors):
     distances = np.linalg.norm(coordinates[:, None] - coordinates, axis=2)
     nearest = distances.argsort(axis=0)[: n_neighbors + 1]  # a column per listener, itself first
     expected = np.zeros((11, 11))
-    np.put_along_axis(expected, nearest, np.exp(-((np.take_along_axis(distances, nearest, 0) / 0.1) ** 2)), axis=0)
+    strengths = np.exp(-((np.take_along_axis(distances, nearest, 0) / 0.1) ** 2))
+    np.put_along_axis(expected, nearest, np.maximum(strengths, 1e-6), axis=0)
     assert_allclose(adjacency, expected, atol=1e-12)
     assert_array_equal((adjacency > 0).sum(0), n_neighbors + 1)
     assert ((adjacency > 0) != (adjacency > 0).T).any()  # near is not mutual
@@ -83,6 +84,13 @@ def test_nearest_neighbours(n_neighbors):
 def test_more_neighbours_than_there_are():
     """All others are then the nearest."""
     assert_allclose(plane(PLANE, n_neighbors=7, length_scale=5), plane(PLANE, length_scale=5))
+
+
+def test_neighbours_that_are_far_and_a_sensor_alone():
+    """However far the nearest is, there is an edge, in single precision too; of one sensor there is none to another."""
+    far = plane([[0, 0], [0, 1000]], length_scale=1, n_neighbors=1)
+    assert (check_adjacency(far, 2) > 0).all()
+    assert plane([[0, 0]], n_neighbors=1).to_numpy().tolist() == [[1]]
 
 
 def test_neighbours_at_the_same_place():

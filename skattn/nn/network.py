@@ -100,8 +100,11 @@ patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dro
         over_time, over_channels = (
             None if choice is None else component(ATTENTIONS, choice) for choice in (attention, channel_attention)
         )
+        by_target = autoregressive and (channel_mode == "independent" or spatial_attention is not None)
+        self.by_target = by_target and encoder != "dual_stage"
         sizes = attention_dim, num_heads, component(ACTIVATIONS, attention_activation)
-        self.by_target = autoregressive and (channel_mode == "independent" or spatial_attention is not None)
+        if spatial_attention is not None:
+            self.spatial_attention = self._spatial_attention(sizes)
         if encoder == "dual_stage":
             stages = over_time, over_channels or over_time
             n_own = n_targets if autoregressive else 0
@@ -111,9 +114,7 @@ patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dro
             if self.by_target and sensor_identity:
                 self.identity = nn.Parameter(torch.zeros(n_targets, 1, embedding_dim))
             width = n_channels - n_targets + 1 if self.by_target else n_channels
-            if spatial_attention is not None:
-                self.spatial_attention = self._spatial_attention(sizes)
-                width += num_heads
+            width += num_heads if self.spatial_attention else 0
             self.embedding = Embedding(patch_length * width, embedding_dim, -(-window_length // patch_length))
             self.encoder = _encoder(encoder, embedding_dim, hidden_size, num_layers, num_heads, dropout)
         self.dropout = Dropout(dropout)
@@ -134,10 +135,11 @@ patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dro
     def _spatial_attention(self, sizes):
         """The attention over sensors, whose windows are the targets'."""
         config = self.config
-        if not self.autoregressive:
+        if not self.by_target:
             raise ValueError(
                 f"spatial_attention={config['spatial_attention']!r} lets each target look at the windows of others, "
-                "but these targets are no channels of the window. Use AttentionLSTMForecaster, or channel_attention."
+                f"but there are none: autoregressive = {self.autoregressive}, encoder = {config['encoder']!r}. Use "
+                "AttentionLSTMForecaster with an encoder other than 'dual_stage', or channel_attention."
             )
         shape = config["window_length"], config["n_targets"], config["embedding_dim"]
         return SpatialAttention(

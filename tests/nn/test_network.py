@@ -859,12 +859,13 @@ def test_one_sensor():
 
 def test_sensors_are_channels_of_the_window():
     """Elsewhere there is nothing that targets could look at, as the error says, with what to do instead."""
-    message = r"spatial_attention='dot' lets each target .* no channels of the window\. Use AttentionLSTMForecaster, or"
-    with pytest.raises(ValueError, match=message):
+    message = r"spatial_attention='dot' lets each target .* there are none: autoregressive = {}, encoder = '{}'\. Use"
+    with pytest.raises(ValueError, match=message.format(False, "lstm")):
         make(spatial_attention="dot")
+    with pytest.raises(ValueError, match=message.format(True, "dual_stage")):
+        make(spatial_attention="dot", autoregressive=True, encoder="dual_stage")
 
 
-@pytest.mark.xfail(strict=True, reason="by_target is set for a dual stage too, whose head then has a single target")
 @pytest.mark.parametrize("linear_skip", [True, False])
 def test_mode_of_a_dual_stage(linear_skip):
     """Two stages read all at once in either mode: the network is the same."""
