@@ -189,7 +189,7 @@ class BaseAttentionLSTM(RowsAsWindows, Parameters, CallbackSupportMixin, BaseEst
             normalization = "last" if sizes["autoregressive"] else "global"
         config = {name: getattr(self, name) for name in NETWORK_PARAMETERS} | {"normalization": normalization}
         if self.spatial_attention is not None and self.adjacency is not None and sizes["autoregressive"]:
-            config["adjacency"] = check_adjacency(self.adjacency, sizes["n_targets"])
+            config["adjacency"] = check_adjacency(self.adjacency, sizes["n_targets"] // sizes["n_variables"])
         config = {name: value.item() if isinstance(value, np.generic) else value for name, value in config.items()}
         with DrawFrom(self._generator):
             network = make_network(**sizes, **config, n_params=n_params, head=self._head)

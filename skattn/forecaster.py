@@ -12,7 +12,7 @@ from sktime.utils.validation.forecasting import check_fh
 
 from skattn.cycles import Cycles
 from skattn.graph import aligned
-from skattn.panel import Panel, join, split
+from skattn.panel import Panel, join, sensors, split
 from skattn.regressor import AttentionLSTMRegressor
 from skattn.weights import lags, weight_columns
 from skattn.windows import WindowDataset
@@ -137,7 +137,7 @@ class AttentionLSTMForecaster(BaseForecaster):
     def _fit(self, y, X, fh):
         self.regressor_ = compose(self, self.regressor or default_regressor(), _CONSTRAINTS)
         if self.regressor_.spatial_attention is not None:
-            self.regressor_.adjacency = aligned(self.regressor_.adjacency, y.columns)
+            self.regressor_.adjacency = aligned(self.regressor_.adjacency, _named(sensors(y.columns)))
         self._cycles = Cycles(() if self.periods is None else self.periods).fit(y)
         panel = self._panel = Panel(self._cycles.without(y), X)
         self.horizon_ = self.horizon or (1 if fh is None else int(max(map(max, panel.steps_ahead(fh).values()))))
@@ -147,15 +147,15 @@ class AttentionLSTMForecaster(BaseForecaster):
         panel.trim(self.window_length_ + self.horizon_ - 1)
         self.regressor_.fit_windows(windows)
         if self.regressor_.spatial_attention is not None:
-            self.sensor_graph_ = self._sensor_graph(windows, y.columns)
+            self.sensor_graph_ = self._sensor_graph(windows)
         return self
 
-    def _sensor_graph(self, windows, columns):
+    def _sensor_graph(self, windows):
         """Mean weight of each sensor (row) to each other (column), over a sample of windows."""
         sample = windows.take(np.arange(0, len(windows), -(-len(windows) // MOST_GRAPHS)))
         weights = self.regressor_.attend_windows(sample, "spatial").sum(0).T  # (M, M)
         weights = weights / np.maximum(weights.sum(0), 1e-30)  # of the windows in which anything was observed
-        return pd.DataFrame(weights, columns.rename("sensor"), columns.rename("listener"))
+        return pd.DataFrame(weights, self._panel.sensors.rename("sensor"), self._panel.sensors.rename("listener"))
 
     def _update(self, y, X=None, update_params=True):
         span = self.window_length_ + self.horizon_
@@ -232,7 +232,7 @@ class AttentionLSTMForecaster(BaseForecaster):
             weights = weights.mean(2, keepdims=True)
         frames = {}
         for heads, name in zip(weights, panel.y, strict=True):
-            rows = panel.columns.rename("listener")
+            rows = panel.sensors.rename("listener")
             if kind != "spatial":
                 rows = panel.dates(name, np.arange(1, heads.shape[1] + 1))
             columns = self._weight_columns(panel, kind, name, heads.shape[2])
@@ -276,7 +276,7 @@ class AttentionLSTMForecaster(BaseForecaster):
 
     def _weight_columns(self, panel, kind, name, size):
         if kind == "spatial":
-            return panel.columns.rename("sensor")
+            return panel.sensors.rename("sensor")
         rows = panel.joined(name)
         steps = rows.index[-self.window_length_ :] if name is None and len(rows) >= self.window_length_ else None
         return weight_columns(kind, lags(self.window_length_) if steps is None else steps, rows.columns, size)
@@ -318,6 +318,17 @@ def compose(door, estimator, constraints):
         estimator.set_params(random_state=door.random_state)
     estimator._validate_params()
     return estimator
+
+
+def _named(names):
+    """Names of sensors, which must be of one level."""
+    if names.nlevels > 1:
+        raise ValueError(
+            f"y has {len(names)} columns of {names.nlevels} levels, but spatial_attention needs two, (sensor, "
+            "variable), with the same variables in the same order for each sensor. Reindex the columns with "
+            "pandas.MultiIndex.from_product([sensors, variables]); NaN stands for what a sensor does not measure."
+        )
+    return names
 
 
 def _default_window(n_steps, horizon):

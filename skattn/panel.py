@@ -21,6 +21,7 @@ class Panel:
 
     def __init__(self, y, X=None):
         self.columns, self.levels = y.columns, list(y.index.names[:-1])
+        self.sensors = sensors(y.columns)
         self.y, self.X = split(y), None if X is None else split(X)
         self.X_columns = None if X is None else X.columns
         self.offsets = {name: index_offset(frame.index) for name, frame in self.y.items()}
@@ -75,7 +76,8 @@ class Panel:
         series = [values(self.joined(name)) for name in self.y]
         n_targets = len(self.columns)
         future = None if self.X is None else [one[:, n_targets:] for one in series]
-        return cut(series, window_length, horizon, n_targets=n_targets, future=future)
+        n_variables = n_targets // len(self.sensors)
+        return cut(series, window_length, horizon, n_targets=n_targets, future=future, n_variables=n_variables)
 
     def last(self, size):
         """The last `size` rows of each series, (n, size, C), padded in front with NaN if there are fewer."""
@@ -113,6 +115,15 @@ class Panel:
     def join(self, frames):
         """Frames by series as one, with an outer index of the names of a panel; undoes `split`."""
         return join(frames, self.levels)
+
+
+def sensors(columns):
+    """Names of the sensors that the columns of a series belong to: the first of two levels, where each sensor has the
+    same variables in the same order, and else the columns themselves."""
+    if columns.nlevels != 2:
+        return columns
+    names, variables = (columns.get_level_values(level).unique() for level in range(2))
+    return names if columns.equals(pd.MultiIndex.from_product([names, variables])) else columns
 
 
 def split(frame):

@@ -26,6 +26,8 @@ class WindowDataset(Dataset):
         How many windows before a held-out one must be dropped because they see what it is asked for.
     autoregressive : bool, default=False
         Whether the targets are the first M channels of the past.
+    n_variables : int, default=1
+        How many targets that follow one another belong to one sensor.
 
     Examples
     --------
@@ -39,13 +41,14 @@ class WindowDataset(Dataset):
     ([5.0, 6.0, 7.0], [8.0, 9.0])
     """
 
-    def __init__(self, arrays, index=None, age=None, gap=0, autoregressive=False):
+    def __init__(self, arrays, index=None, age=None, gap=0, autoregressive=False, n_variables=1):
         n = len(arrays["past"])
         self.arrays = arrays
         self.index = np.arange(n) if index is None else index
         self.age = np.arange(n - 1, -1, -1) if age is None else age
         self.gap = gap
         self.autoregressive = autoregressive
+        self.n_variables = n_variables
 
     def __len__(self):
         return len(self.index)
@@ -62,7 +65,8 @@ class WindowDataset(Dataset):
 
     def take(self, positions):
         """The windows at `positions` (an index array or a mask), as a dataset over the same arrays."""
-        return WindowDataset(self.arrays, self.index[positions], self.age, self.gap, self.autoregressive)
+        index = self.index[positions]
+        return WindowDataset(self.arrays, index, self.age, self.gap, self.autoregressive, self.n_variables)
 
     def batches(self, batch_size):
         """Batches in order, as :meth:`__getitems__` makes them."""
@@ -97,10 +101,11 @@ class WindowDataset(Dataset):
             "n_targets": target.shape[2],
             "n_future": self.arrays["future"].shape[2] if "future" in self.arrays else 0,
             "autoregressive": self.autoregressive,
+            "n_variables": self.n_variables,
         }
 
 
-def cut(series, window_length, horizon, *, n_targets=None, future=None):
+def cut(series, window_length, horizon, *, n_targets=None, future=None, n_variables=1):
     """Cut a series, or a panel of them, into all its windows, without copying them.
 
     Parameters
@@ -115,6 +120,8 @@ def cut(series, window_length, horizon, *, n_targets=None, future=None):
         The first `n_targets` channels are what it is asked for; None means all.
     future : ndarray of shape (T, K), or list of such arrays, default=None
         Values known ahead, on the steps of `series`.
+    n_variables : int, default=1
+        How many targets that follow one another belong to one sensor.
 
     Returns
     -------
@@ -140,7 +147,7 @@ def cut(series, window_length, horizon, *, n_targets=None, future=None):
     if future is not None:
         arrays["future"] = steps(_join(future if isinstance(future, list) else [future])[window_length:], horizon)
     index, age = _places([len(one) for one in panel], span)
-    return WindowDataset(arrays, index, age, gap=horizon - 1, autoregressive=True)
+    return WindowDataset(arrays, index, age, horizon - 1, autoregressive=True, n_variables=n_variables)
 
 
 def row_gap(shape, n_outputs=1):

@@ -1,7 +1,7 @@
 """The network: its forward is the diagram.
 
 Letters: ``B`` windows, ``L`` window_length, ``C`` channels, ``D`` embedding, ``E`` encoder width, ``H`` horizon,
-``M`` targets, ``P`` parameters per target, ``N`` heads, ``K`` channels known ahead.
+``M`` targets, ``V`` targets of a sensor, ``P`` parameters per target, ``N`` heads, ``K`` channels known ahead.
 """
 
 from contextlib import contextmanager
@@ -50,6 +50,8 @@ class AttentionLSTM(nn.Module):
     autoregressive : bool, default=False
         Whether the targets are the first M channels of the window: only then is the level of a window put back into
         its forecast.
+    n_variables : int, default=1
+        Targets ``V`` of a sensor, which follow one another: sensors have rows of their own, not each of their targets.
     n_params : int, default=1
         Parameters per target ``P``: the number of classes for the head ``"class"``.
     head, loss, attention, attention_position, attention_activation, attention_noise, \
@@ -66,6 +68,7 @@ patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dro
         n_targets=1,
         n_future=0,
         autoregressive=False,
+        n_variables=1,
         n_params=1,
         head="point",
         loss="squared_error",
@@ -112,14 +115,14 @@ patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dro
             over_time = over_channels = None
         else:
             if self.by_target and sensor_identity:
-                self.identity = nn.Parameter(torch.zeros(n_targets, 1, embedding_dim))
-            width = n_channels - n_targets + 1 if self.by_target else n_channels
-            width += num_heads if self.spatial_attention else 0
+                self.identity = nn.Parameter(torch.zeros(n_targets // n_variables, 1, embedding_dim))
+            width = n_channels - n_targets + n_variables if self.by_target else n_channels
+            width += num_heads * n_variables if self.spatial_attention else 0
             self.embedding = Embedding(patch_length * width, embedding_dim, -(-window_length // patch_length))
             self.encoder = _encoder(encoder, embedding_dim, hidden_size, num_layers, num_heads, dropout)
         self.dropout = Dropout(dropout)
         block = min(patch_length, horizon)
-        n_each = 1 if self.by_target else n_targets
+        n_each = n_variables if self.by_target else n_targets
         self.head = component(HEADS, head)(hidden_size, horizon, n_each, n_params, loss, block)
 
         self._add_attentions(over_time, over_channels, sizes)
@@ -141,7 +144,8 @@ patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dro
                 f"but there are none: autoregressive = {self.autoregressive}, encoder = {config['encoder']!r}. Use "
                 "AttentionLSTMForecaster with an encoder other than 'dual_stage', or channel_attention."
             )
-        shape = config["window_length"], config["n_targets"], config["embedding_dim"]
+        n_variables = config["n_variables"]
+        shape = config["window_length"] * n_variables, config["n_targets"] // n_variables, config["embedding_dim"]
         return SpatialAttention(
             component(ATTENTIONS, config["spatial_attention"]),
             *shape,
@@ -198,7 +202,7 @@ patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dro
             input_ = self._of_steps(input_, rows)  # (B, N, 1, L)
         params = self.head(self.dropout(z.expand(-1, self.head.n_blocks, -1)))  # (R, H, M or 1, P)
         if self.by_target:
-            params = params.squeeze(2).unflatten(0, (len(x), -1)).transpose(1, 2)  # (B, H, M, P)
+            params = params.unflatten(0, (len(x), -1)).transpose(1, 2).flatten(2, 3)  # (B, H, M, P)
         if isinstance(self.skip, ChannelSkip) and future is not None:
             params, future = params + self.skip.ahead(future), None  # learned, not solved, and behind the gate
         skip = 0.0 if self.skip is None else self.skip(x, future)  # (B, H, M, P)
@@ -212,10 +216,10 @@ patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dro
             x, channel = self.channel_attention(x, observed)  # (B, L, C), (B, N, 1, C)
         values, there = (self._fold(x), self._fold(observed)) if self.by_target else (x, observed)  # (R, L, width)
         if self.spatial_attention is not None:
-            n_targets = self.config["n_targets"]
-            mixed, heard, spatial = self.spatial_attention(x[..., :n_targets], observed[..., :n_targets])
-            values = torch.cat([values, mixed.flatten(0, 1)], -1)  # (R, L, width)
-            there = torch.cat([there, heard.flatten(0, 1)], -1)  # (R, L, width)
+            windows = (self._own(one).flatten(2) for one in (x, observed))  # (B, R / B, L * V)
+            *mixed, spatial = self.spatial_attention(*windows)
+            mixed, heard = (one.unflatten(2, (x.shape[1], -1)).flatten(3).flatten(0, 1) for one in mixed)
+            values, there = torch.cat([values, mixed], -1), torch.cat([there, heard], -1)  # (R, L, width)
         values, patched = (patch(one, self.config["patch_length"]) for one in (values, there.to(x)))  # (R, S, width)
         z, mask = self.embedding(values, patched), patched.any(-1)  # (R, S, D), (R, S)
         if self.identity is not None:
@@ -225,18 +229,23 @@ patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dro
         return there.any(-1), self.encoder(z, mask), mask, channel, input_, spatial
 
     def _fold(self, x):
-        """Each target beside the drivers, as rows of their own (B * M, L, 1 + K)."""
-        n_targets = self.config["n_targets"]
-        own, drivers = x[..., :n_targets].transpose(1, 2), x[..., n_targets:]  # (B, M, L), (B, L, K)
-        drivers = drivers.unsqueeze(1).expand(-1, n_targets, -1, -1)  # (B, M, L, K)
-        return torch.cat([own.unsqueeze(-1), drivers], -1).flatten(0, 1)  # (B * M, L, 1 + K)
+        """Each target, or the targets of a sensor, beside the drivers, as rows of their own (R, L, V + K)."""
+        own, drivers = self._own(x), x[..., self.config["n_targets"] :]  # (B, R / B, L, V), (B, L, K)
+        drivers = drivers.unsqueeze(1).expand(-1, own.shape[1], -1, -1)  # (B, R / B, L, K)
+        return torch.cat([own, drivers], -1).flatten(0, 1)  # (R, L, V + K)
+
+    def _own(self, x):
+        """The targets of `x` (B, L, C) by sensor, (B, R / B, L, V)."""
+        own = x[..., : self.config["n_targets"]].unflatten(2, (-1, self.config["n_variables"]))  # (B, L, R / B, V)
+        return own.transpose(1, 2)  # (B, R / B, L, V)
 
     def _of_steps(self, weights, rows):
         """Weights of patches (R, N, Q, S) as those of steps (B, N, Q, L), the mean over the targets."""
         weights = spread(weights, rows, self.config["patch_length"])  # (R, N, Q, L)
         if not self.by_target:
             return weights
-        weights = weights.unflatten(0, (-1, self.config["n_targets"])).sum(1)  # (B, N, Q, L)
+        n_rows = self.config["n_targets"] // self.config["n_variables"]
+        weights = weights.unflatten(0, (-1, n_rows)).sum(1)  # (B, N, Q, L)
         return weights / weights.sum(-1, keepdim=True).clamp(min=1e-30)
 
     def set_level(self, name, share=None):

@@ -1,6 +1,7 @@
 """Attention over sensors: which other sensors each one listens to.
 
-Letters: ``B`` windows, ``L`` steps, ``S`` sensors, ``D`` embedding, ``N`` heads, ``J`` neighbours of a sensor.
+Letters: ``B`` windows, ``L`` values of a sensor's window, ``S`` sensors, ``D`` embedding, ``N`` heads, ``J`` neighbours
+of a sensor.
 """
 
 import torch
@@ -26,7 +27,7 @@ class SpatialAttention(nn.Module):
     attention : type
         An :class:`~skattn.nn.Attention`.
     window_length, n_sensors, embedding_dim, attention_dim, num_heads : int
-        Sizes; the embedding reads a sensor's ``window_length`` values.
+        Sizes; the embedding reads a sensor's ``window_length`` values, of all its variables.
     activation : type
         An :class:`~skattn.nn.Activation`.
     noise : float, default=0.0
@@ -75,9 +76,9 @@ class SpatialAttention(nn.Module):
 
         Parameters
         ----------
-        x : Tensor of shape (B, L, S)
-            Values, zero where missing.
-        observed : bool Tensor of shape (B, L, S)
+        x : Tensor of shape (B, S, L)
+            Windows, zero where missing.
+        observed : bool Tensor of shape (B, S, L)
 
         Returns
         -------
@@ -88,7 +89,6 @@ class SpatialAttention(nn.Module):
         weights : Tensor of shape (B, N, S, J)
             J is S where every sensor is looked at, else that of :attr:`neighbours`.
         """
-        x, observed = x.transpose(1, 2), observed.transpose(1, 2)  # (B, S, L)
         weights = self.weights(self.embedding(x, observed), observed.any(2))  # (B, N, S, J)
         mixed, there = (self.mix(weights, one) for one in (x, observed.to(x)))  # (B, S, L, N)
         mixed = mixed / there.clamp(min=torch.finfo(x.dtype).eps)  # (B, S, L, N)
