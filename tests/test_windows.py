@@ -101,11 +101,21 @@ def test_smallest_series():
 
 def test_sizes():
     """The sizes of the network that fits, by the names of its constructor."""
-    expected = dict(window_length=L, n_channels=C, horizon=H, n_targets=M, n_future=0, autoregressive=True)
+    expected = dict(window_length=L, n_channels=C, horizon=H, n_targets=M, n_future=0)
+    expected |= dict(autoregressive=True, n_variables=1)
     assert cut(series(), L, H, n_targets=M).sizes == expected
     assert cut(series(), L, H, n_targets=M, future=series(n_channels=K)).sizes == {**expected, "n_future": K}
     arrays = {"past": np.zeros((4, L, C)), "target": np.zeros((4, H, M))}
     assert WindowDataset(arrays).sizes == {**expected, "autoregressive": False}
+
+
+def test_variables_of_a_sensor():
+    """How many targets belong to one sensor is in the sizes of a series, a panel, their parts and other arrays."""
+    datasets = [cut(values, L, H, n_targets=6, n_variables=3) for values in (series(), panel())]
+    arrays = {"past": np.zeros((4, L, C)), "target": np.zeros((4, H, 6))}
+    for windows in (*datasets, WindowDataset(arrays, n_variables=3)):
+        for part in (windows, windows.take(np.array([1, 0, 2])), *HoldoutLast(0.3)(windows)):
+            assert (part.sizes["n_targets"], part.sizes["n_variables"]) == (6, 3)
 
 
 @pytest.mark.parametrize(

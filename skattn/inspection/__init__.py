@@ -10,6 +10,7 @@ from skattn.inspection.forecast import ForecastDisplay
 from skattn.inspection.history import HistoryDisplay
 from skattn.inspection.report import AttentionReport, AttentionWarning, attention_report
 from skattn.inspection.scores import area_under_precision, area_under_recall, truth_scores
+from skattn.inspection.sensors import SensorDisplay
 
 __all__ = [
     "AttentionDisplay",
@@ -17,6 +18,7 @@ __all__ = [
     "AttentionWarning",
     "ForecastDisplay",
     "HistoryDisplay",
+    "SensorDisplay",
     "area_under_precision",
     "area_under_recall",
     "attention_report",

@@ -101,8 +101,9 @@ class AttentionDisplay:
             Of pairs of a step and a channel, the map shows the mean over the rows, the profile the sum over channels
             and the bars the sum over steps.
 
-            None takes the map for pairs, the matrix if rows and columns are named 'channel', else the map for 2 to 60
-            rows, and for fewer or more the bars if columns are channels, else the profile.
+            None takes the map for pairs, the matrix if rows and columns are named 'channel', or 'listener' and
+            'sensor', else the map for 2 to 60 rows, and for fewer or more the bars if columns are channels, else the
+            profile.
         cmap : str or matplotlib.colors.Colormap, default='Blues'
             Colours of map and matrix, from the lightest, which stands for 0.
 
@@ -126,7 +127,7 @@ class AttentionDisplay:
 
     def _suitable_style(self):
         rows, columns = self.weights.index, self.weights.columns
-        if rows.name == columns.name == "channel":
+        if (rows.name, columns.name) in (("channel", "channel"), ("listener", "sensor")):
             return "matrix"
         if 1 < len(rows) <= MOST_ROWS or columns.nlevels > 1:
             return "map"
@@ -174,7 +175,7 @@ class AttentionDisplay:
         self.ax_.apply_aspect()
         if not self._print_values(table.to_numpy(), image):
             self.colorbar_ = colour_bar(image, self.ax_, 1 / len(table))
-        self._name_cells(table, "looked at", "channel")
+        self._name_cells(table, "looked at", table.index.name or "channel")
 
     def _profile(self, table):
         place, many = np.arange(table.shape[1]), len(table) > 1

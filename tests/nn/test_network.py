@@ -19,6 +19,15 @@ B, L, C, M, H, K = 13, 5, 3, 2, 7, 11
 SIZES = dict(window_length=L, n_channels=C, horizon=H, n_targets=M)
 WIDTHS = dict(embedding_dim=17, hidden_size=19, attention_dim=23)
 TWO_HEADS = dict(embedding_dim=34, hidden_size=38, attention_dim=46, num_heads=2)
+SENSORS = dict(autoregressive=True, spatial_attention="general", channel_attention="dot", **TWO_HEADS)
+S, V = 3, 5  # sensors and the variables of each, where the window is longer and there are drivers
+VARIABLES = dict(n_targets=S * V, n_variables=V, n_channels=37, window_length=17)
+CHAIN = [[0.0, 3.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]  # a map: each listens to the sensor before it
+LISTENS = [
+    dict(channel_mode="independent", spatial_attention=None),
+    dict(spatial_attention="additive"),
+    dict(spatial_attention="general", adjacency=CHAIN, adjacency_role="both"),
+]
 
 every_encoder = pytest.mark.parametrize("encoder", ENCODERS)
 every_attention = pytest.mark.parametrize("attention", [None, *ATTENTIONS])
@@ -117,30 +126,37 @@ def test_diagram_of_dual_stage():
     assert not hasattr(network, "encoder")
 
 
-def test_diagram_of_sensors():
-    """With spatial_attention each target is read by itself: its window, the drivers, and what each head mixed for it.
+@pytest.mark.parametrize("several", [{}, VARIABLES], ids=["one_variable", "five_variables"])
+def test_diagram_of_sensors(several):
+    """With spatial_attention each sensor is read by itself: its window, the drivers, and what each head mixed for it.
 
     Steps that only others observed are read too.
     """
-    network = stir(make(**SENSORS, attention_position="both", n_future=K, normalization="window")).eval()
-    past, future = (with_holes(one) for one in inputs(K).values())
-    past[6, 2, 0] = past[6, 2, 2] = nan
+    network = stir(make(**SENSORS | several, attention_position="both", n_future=K, normalization="window")).eval()
+    sizes = network.config
+    n_targets, n_variables = sizes["n_targets"], sizes["n_variables"]
+    past, future = (with_holes(one) for one in inputs(K, sizes["window_length"], sizes["n_channels"]).values())
+    past[6, 2, :n_variables] = past[6, 2, n_targets:] = nan
     output = network(past, future)
     normalised, observed = network.normalization(past)[0].nan_to_num(), ~torch.isnan(past)
     x, channel = network.channel_attention(normalised, observed)
-    mixed, there, spatial = network.spatial_attention(x[..., :M], observed[..., :M])  # two of (B, M, L, N)
+    own = [slice(first, first + n_variables) for first in range(0, n_targets, n_variables)]
+    windows = (torch.stack([one[..., place].flatten(1) for place in own], 1) for one in (x, observed))  # (B, S, L * V)
+    mixed, there, spatial = network.spatial_attention(*windows)  # two of (B, S, L * V, N)
     known = network.future_normalization(future)[0].nan_to_num()
-    params, asked = [], []
-    for target in range(M):
-        own = torch.cat([x[..., [target]], x[..., M:], mixed[:, target]], -1)  # (B, L, 1 + C - M + N)
-        seen = torch.cat([observed[..., [target]], observed[..., M:], there[:, target]], -1)
-        mask = seen.any(-1)
-        z, input_ = network.input_attention(network.embedding(own, seen) + network.identity[target], mask)
-        states, summary = network.encoder(z, mask)
+    params, asked, masks = [], [], []
+    for sensor, place in enumerate(own):
+        heard = [one[:, sensor].reshape(B, sizes["window_length"], -1) for one in (mixed, there)]  # (B, L, V * N)
+        read = torch.cat([x[..., place], x[..., n_targets:], heard[0]], -1)  # (B, L, V + C - M + V * N)
+        seen = torch.cat([observed[..., place], observed[..., n_targets:], heard[1]], -1)
+        masks.append(seen.any(-1))
+        embedded = network.embedding(read, seen) + network.identity[sensor]
+        z, input_ = network.input_attention(embedded, masks[-1])
+        states, summary = network.encoder(z, masks[-1])
         query = summary + network.future_embedding(known, ~torch.isnan(future))
-        params.append(network.head(network.state_attention(query, states, mask)[0]))
+        params.append(network.head(network.state_attention(query, states, masks[-1])[0]))  # (B, H, V, 1)
         asked.append(input_)
-    assert mask[6, 2]
+    assert masks[0][6, 2]
     assert_close(output.params, torch.cat(params, 2) + network.skip(normalised, known))
     assert_close((output.channel, output.spatial), (channel, spatial))
     total = sum(asked)
@@ -180,7 +196,9 @@ def places(network, seen):
     n, length, channels = seen.shape
     heads, horizon, attention = config["num_heads"], config["horizon"], config["attention"]
     over_time, over_channels = seen.any(2)[:, None, None], seen.any(1)[:, None, None]  # (n, 1, 1, L), (n, 1, 1, C)
-    n_targets = config["n_targets"]
+    n_targets, n_variables = config["n_targets"], config["n_variables"]
+    n_sensors = n_targets // n_variables
+    over_sensors = over_channels[..., :n_targets].unflatten(3, (n_sensors, n_variables)).any(4)  # (n, 1, 1, S)
     if config["encoder"] == "dual_stage":
         own = config["n_targets"] if config["autoregressive"] else 0
         return {
@@ -195,7 +213,7 @@ def places(network, seen):
     position = None if attention is None else config["attention_position"]
     return {
         "channel": (config["channel_attention"], (n, heads, 1, channels), over_channels),
-        "spatial": (config["spatial_attention"], (n, heads, n_targets, n_targets), over_channels[..., :n_targets]),
+        "spatial": (config["spatial_attention"], (n, heads, n_sensors, n_sensors), over_sensors),
         "input": (position in ("input", "both"), (n, heads, 1, length), over_time),
         "state": (position in ("state", "both"), (n, heads, horizon, length), over_time),
     }
@@ -239,7 +257,6 @@ def cancels(network, name):
 MECHANISMS = [None, *sorted(set(ATTENTIONS) - {"dot"})]  # of a dual stage, whose queries are wider than its memory
 DUAL = dict(encoder="dual_stage", n_channels=29)
 TWO_WAYS = [[0.0, 3.0], [1.0, 0.0]]  # a map of two sensors, as lists, which can be compared
-SENSORS = dict(autoregressive=True, spatial_attention="general", channel_attention="dot", **TWO_HEADS)
 
 
 @every_attention
@@ -305,6 +322,28 @@ def test_every_parameter_learns_with_sensors(spatial_attention, attention, n_fut
     options = dict(spatial_attention=spatial_attention, attention=attention, attention_position="both")
     network = stir(make(**SENSORS | options | a_map, n_future=n_future))
     check(network, {name: with_holes(values) for name, values in inputs(n_future).items()}, draw(B, H, M, seed=2))
+
+
+@pytest.mark.parametrize("how", [*ATTENTIONS, None])
+@with_and_without_future
+@pytest.mark.parametrize("patch_length", [1, 2])
+@pytest.mark.parametrize("adjacency_role", [None, "both"])
+def test_every_parameter_learns_with_variables(how, n_future, patch_length, adjacency_role):
+    """So do those of sensors of several variables, that listen to each other or not, one of them silent."""
+    if how is None and adjacency_role is not None:
+        pytest.skip("nobody looks at the map")
+    a_map = {} if adjacency_role is None else dict(adjacency=CHAIN, adjacency_role=adjacency_role)
+    options = dict(spatial_attention=how, channel_mode="independent", attention_position="both", n_future=n_future)
+    network = stir(make(**SENSORS | VARIABLES | options | a_map, patch_length=patch_length))
+    window = {name: with_holes(values) for name, values in inputs(n_future, 17, 37).items()}
+    window["past"][7, :, V : 2 * V] = nan
+    if adjacency_role is None:
+        check(network, window, draw(B, H, S * V, seed=2))
+    else:  # with a map not everyone is looked at
+        output = network(**window)
+        assert output.spatial.shape == (B, 2, S, 2)
+        network.loss(output, draw(B, H, S * V, seed=2)).mean().backward()
+        assert all(torch.isfinite(parameter.grad).all() for parameter in network.parameters())
 
 
 @pytest.mark.parametrize(
@@ -598,6 +637,7 @@ def test_same_generator_same_bits(encoder, attention):
         EVERYTHING,
         EVERYTHING_DUAL,
         EVERYTHING_SPATIAL,
+        EVERYTHING_SPATIAL | VARIABLES | dict(adjacency=CHAIN, window_length=L),
         dict(
             attention=ATTENTIONS["dot"],
             attention_activation=ACTIVATIONS["entmax15"],
@@ -608,7 +648,7 @@ def test_same_generator_same_bits(encoder, attention):
         dict(attention=None, loss=nn.HuberLoss, linear_skip=False, **TWO_HEADS),
         dict(horizon=1, n_targets=1, n_params=5, head="class", loss="cross_entropy"),
     ],
-    ids=["default", "everything", "dual_stage", "sensors", "classes", "plain", "class_head"],
+    ids=["default", "everything", "dual_stage", "sensors", "variables", "classes", "plain", "class_head"],
 )
 def test_config_rebuilds(config):
     """AttentionLSTM(**network.config) takes the weights and gives the same forecasts; so does a copy."""
@@ -616,7 +656,8 @@ def test_config_rebuilds(config):
     rebuilt = AttentionLSTM(**network.config).double().eval()
     rebuilt.load_state_dict(network.state_dict())
     assert rebuilt.config == network.config
-    window = inputs(network.config["n_future"], horizon=network.config["horizon"])
+    sizes = network.config
+    window = inputs(sizes["n_future"], n_channels=sizes["n_channels"], horizon=sizes["horizon"])
     for other in (rebuilt, deepcopy(network)):
         assert torch.equal(other.predict(**window), network.predict(**window))
 
@@ -864,6 +905,112 @@ def test_sensors_are_channels_of_the_window():
         make(spatial_attention="dot")
     with pytest.raises(ValueError, match=message.format(True, "dual_stage")):
         make(spatial_attention="dot", autoregressive=True, encoder="dual_stage")
+
+
+@every_encoder
+@with_and_without_future
+@pytest.mark.parametrize("patch_length", [1, 2])
+@pytest.mark.parametrize("how", LISTENS)
+def test_sensors_of_several_variables_have_the_same_shapes(encoder, n_future, patch_length, how):
+    """Forecasts are of all targets, weights of sensors, and what tells sensors apart has a row for each."""
+    options = dict(attention_position="both", n_future=n_future, encoder=encoder, patch_length=patch_length)
+    network = stir(make(**SENSORS | VARIABLES | options | how)).eval()
+    given = inputs(n_future, 17, 37)
+    given["past"] = with_holes(given["past"])
+    output = network(**given)
+    assert output.params.shape == (B, H, S * V, 1)
+    assert torch.isfinite(output.params).all()
+    assert network.identity.shape == (S, 1, 34)
+    if network.spatial_attention is None:
+        assert output.spatial is None
+    else:
+        n_near = 2 if "adjacency" in how else S
+        assert output.spatial.shape == (B, 2, S, n_near)
+        assert network.spatial_attention.pairs.shape == (2, S, n_near)
+    assert output.channel.shape == (B, 2, 1, 37)
+    there = (~torch.isnan(given["past"])).any(-1).double()
+    for weights, n_queries in ((output.input, 1), (output.state, H)):
+        assert weights.shape == (B, 2, n_queries, 17)
+        assert_close(weights.sum(-1), there.amax(1)[:, None, None].expand(B, 2, n_queries))
+        assert (weights * (1 - there)[:, None, None] == 0).all()
+
+
+@pytest.mark.parametrize("patch_length", [1, 2])
+@pytest.mark.parametrize("how", LISTENS)
+def test_variables_of_a_sensor_read_each_other(how, patch_length):
+    """All variables of a sensor are forecast from all of them and the drivers, and from those of sensors it hears."""
+    network = stir(make(autoregressive=True, linear_skip=False, patch_length=patch_length, **VARIABLES | how)).eval()
+    heard = torch.eye(S, dtype=torch.bool)  # a row per sensor that is heard
+    if how["spatial_attention"]:
+        heard = heard | torch.tensor(CHAIN).bool() if "adjacency" in how else heard | True
+    past = draw(B, 17, 37)
+    before = network(past).params
+    for changed in range(S * V + 1):
+        other = past.clone()
+        other[..., changed] += draw(B, 17, seed=3)
+        moved = (network(other).params != before).any(dim=(0, 1, 3))  # (S * V,)
+        expected = heard[changed // V] if changed < S * V else torch.ones(S, dtype=torch.bool)
+        assert moved.tolist() == expected.repeat_interleave(V).tolist()
+
+
+@pytest.mark.parametrize("identity", [True, False])
+@pytest.mark.parametrize("how", LISTENS)
+def test_sensors_of_several_variables_can_change_places(identity, how):
+    """Without identity, blocks of targets in another order, and the map likewise, are forecast the same, in that order.
+
+    Variables within a sensor cannot.
+    """
+    order = torch.tensor([2, 0, 1])
+    turned = how | dict(adjacency=torch.tensor(CHAIN)[order][:, order]) if "adjacency" in how else how
+    sizes = dict(autoregressive=True, linear_skip=False, sensor_identity=identity, **VARIABLES)
+    network, other = (stir(make(**sizes | options)).eval() for options in (how, turned))
+    assert (network.identity is not None) == identity
+    blocks = torch.arange(S * V).unflatten(0, (S, V))
+    past, rest = with_holes(draw(B, 17, 37)), torch.arange(S * V, 37)
+    params, moved = network(past).params, other(past[..., torch.cat([blocks[order].flatten(), rest])]).params
+    assert torch.allclose(moved, params[:, :, blocks[order].flatten()]) == (not identity)
+    within = blocks[:, [1, 2, 3, 4, 0]].flatten()
+    assert not torch.allclose(network(past[..., torch.cat([within, rest])]).params, params[:, :, within])
+
+
+def test_a_sensor_is_heard_as_long_as_it_has_a_variable():
+    """Nobody looks at a sensor without a value, but at one with a single variable left, which all then hear."""
+    network = stir(make(autoregressive=True, spatial_attention="additive", linear_skip=False, **VARIABLES)).eval()
+    past = draw(B, 17, 37)
+    past[0, :, V : 2 * V] = past[1, :, V : 2 * V - 1] = nan
+    output = network(past)
+    assert (output.spatial[0, ..., 1] == 0).all()
+    assert (output.spatial[1:] > 0).all()
+    louder = past.clone()
+    louder[1, :, 2 * V - 1] += 1
+    moved = (network(louder).params != output.params).any(dim=(1, 3))  # (B, S * V)
+    assert moved[1].all()
+    assert not moved[[0, *range(2, B)]].any()
+
+
+@with_and_without_future
+@pytest.mark.parametrize("patch_length", [1, 2])
+def test_modes_are_the_same_for_a_single_sensor(n_future, patch_length):
+    """If all targets are variables of one sensor, they are read together in either mode."""
+    sizes = dict(n_variables=M, autoregressive=True, n_future=n_future, patch_length=patch_length)
+    mixed, independent = (stir(make(channel_mode=mode, **sizes)).eval() for mode in ("mixed", "independent"))
+    mixed.load_state_dict({name: value for name, value in independent.state_dict().items() if name != "identity"})
+    independent.identity.data.zero_()
+    given = {name: with_holes(values) for name, values in inputs(n_future).items()}
+    assert_close(independent(**given).params, mixed(**given).params)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [dict(autoregressive=True), dict(channel_mode="independent"), dict(encoder="dual_stage", autoregressive=True)],
+    ids=["mixed", "no_channels", "dual_stage"],
+)
+def test_variables_do_not_matter_where_all_is_read_at_once(config):
+    """Where rows are windows, sensors of several variables have the same network as targets."""
+    several, single = (stir(make(**VARIABLES | config | dict(n_variables=n))).eval() for n in (V, 1))
+    assert torch.equal(bits(several), bits(single))
+    past = with_holes(draw(B, 17, 37))
+    assert torch.equal(several(past).params, single(past).params)
 
 
 @pytest.mark.parametrize("linear_skip", [True, False])

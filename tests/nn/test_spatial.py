@@ -63,13 +63,13 @@ def by_hand(n_sensors, window_length, **options):
 
 def with_holes():
     """Two windows with values, a step and a sensor missing, zero there, and where they were observed."""
-    observed = torch.ones(B, L, S, dtype=torch.bool)
-    observed[0, 1, 2] = observed[0, 4, :3] = observed[1, 3] = observed[1, :, 1] = False
-    return draw(B, L, S) * observed, observed
+    observed = torch.ones(B, S, L, dtype=torch.bool)
+    observed[0, 2, 1] = observed[0, :3, 4] = observed[1, :, 3] = observed[1, 1] = False
+    return draw(B, S, L) * observed, observed
 
 
 def everywhere(seed=0):
-    x = draw(B, L, S, seed=seed)
+    x = draw(B, S, L, seed=seed)
     return x, torch.ones_like(x, dtype=torch.bool)
 
 
@@ -78,8 +78,8 @@ def everywhere(seed=0):
 
 def test_even_mixture_by_hand():
     """With even weights, each sensor reads the mean of those that were observed at each step, itself included."""
-    x = tensor([[[1.0, 2.0, 6.0], [3.0, 0.0, 5.0]]])  # two steps of three sensors
-    observed = torch.tensor([[[True, True, True], [True, False, True]]])
+    x = tensor([[[1.0, 3.0], [2.0, 0.0], [6.0, 5.0]]])  # two steps of three sensors
+    observed = torch.tensor([[[True, True], [True, False], [True, True]]])
     mixed, there, weights = by_hand(3, 2)(x, observed)
     assert_close(weights, torch.full((1, 1, 3, 3), 1 / 3).double())
     assert_close(mixed, tensor([3.0, 4.0])[None, None, :, None].expand(1, 3, 2, 1))  # 9 / 3 and 8 / 2
@@ -90,8 +90,8 @@ def test_weighted_mixture_by_hand():
     """Weights of 2, 1 and 4 sevenths; where the third was missing, what is left is 2 and 1 thirds."""
     module = by_hand(3, 2)
     module.pairs.data[0, 1] = tensor([log(2), 0.0, log(4)])  # of the second sensor only
-    x = tensor([[[7.0, 14.0, 21.0], [3.0, 9.0, 0.0]]])
-    observed = torch.tensor([[[True, True, True], [True, True, False]]])
+    x = tensor([[[7.0, 3.0], [14.0, 9.0], [21.0, 0.0]]])
+    observed = torch.tensor([[[True, True], [True, True], [True, False]]])
     mixed, there, weights = module(x, observed)
     assert_close(weights[0, 0], tensor([[1 / 3, 1 / 3, 1 / 3], [2 / 7, 1 / 7, 4 / 7], [1 / 3, 1 / 3, 1 / 3]]))
     assert_close(mixed[0, 1, :, 0], tensor([2 + 2 + 12, 2 + 3]))
@@ -112,9 +112,9 @@ def test_mixtures_are_those_of_the_weights(name, num_heads, activation, role):
     weights = module.spread(weights)
     assert weights.shape == (B, num_heads, S, S)
     assert_close(weights.sum(-1), torch.ones(B, num_heads, S).double())
-    share = torch.einsum("bnsj,blj->bsln", weights, observed.double())
+    share = torch.einsum("bnsj,bjl->bsln", weights, observed.double())
     assert_close(there, share)
-    total = torch.einsum("bnsj,blj->bsln", weights, x)
+    total = torch.einsum("bnsj,bjl->bsln", weights, x)
     heard = share > 1e-9
     assert_close(mixed[heard], (total / share)[heard])
     assert (mixed[share == 0] == 0).all()
@@ -134,8 +134,8 @@ def test_scores_are_those_of_the_attention():
     """Without pairs and map, weights are those of the mechanism between the embeddings of the windows."""
     module = make("multihead", num_heads=3, identity=False)
     x, observed = with_holes()
-    memory = module.embedding(x.transpose(1, 2), observed.transpose(1, 2))
-    expected = module.attention.weights(memory, memory, observed.any(1))
+    memory = module.embedding(x, observed)
+    expected = module.attention.weights(memory, memory, observed.any(2))
     assert_close(module(x, observed)[2], expected)
     assert (memory[0, 0] != memory[0, 1]).any()
 
@@ -153,7 +153,7 @@ def test_nobody_looks_at_a_sensor_without_a_value(name, activation, role):
     weights = module.spread(module(x, observed)[2])
     assert (weights[1, :, :, 1] == 0).all()
     assert_close(weights[1, :, 1].sum(-1), torch.ones(3).double())
-    observed[0, :, [2, 4]] = False  # the second is the only one that the first listens to, beside itself
+    observed[0, [2, 4]] = False  # the second is the only one that the first listens to, beside itself
     mixed, there, weights = module(x * observed, observed)
     if role != "bias":
         assert (module.spread(weights)[0, :, 2] == 0).all()
@@ -220,9 +220,9 @@ def test_edges_have_a_direction():
     assert (weights[:, :, 1, 0] > 0).all()
     assert (weights[:, :, 1, 1] > 0).all()
     assert_close(weights[:, :, 0, 0], torch.ones(B, 3).double())
-    assert_close(mixed[:, 0], x[:, :, :1].expand(B, L, 3))
+    assert_close(mixed[:, 0], x[:, 0, :, None].expand(B, L, 3))
     louder = x.clone()
-    louder[..., 0] += draw(B, L, seed=1)
+    louder[:, 0] += draw(B, L, seed=1)
     moved = (module(louder, observed)[0] != mixed).any(dim=(0, 2, 3))
     assert moved.tolist() == [True, True, *[False] * (S - 2)]
 
@@ -235,7 +235,7 @@ def test_itself_is_always_allowed():
         mixed, there, weights = module(x, observed)
         assert module.neighbours.shape == (S, 4)
         assert_close(module.spread(weights)[:, 0, 5], torch.eye(S)[5].double().expand(B, S))
-        assert_close(mixed[:, 5, :, 0], x[..., 5])
+        assert_close(mixed[:, 5, :, 0], x[:, 5])
         assert (there[:, 5] == 1).all()
 
 
@@ -282,7 +282,7 @@ def test_bias_by_hand():
     graph = [[9.0, 2.0, 4.0], [1.0, 9.0, 0.0], [0.0, 0.02, 9.0]]  # the diagonal does not count
     shares = tensor([[1.0, 1 / 4, FAR], [2 / 4, 1.0, FAR], [4 / 4, FAR, 1.0]])  # a row per listener
     module = by_hand(3, 2, graph=graph)
-    x = draw(1, 2, 3)
+    x = draw(1, 3, 2)
     weights = module(x, x == x)[2]
     assert_close(weights[0, 0], shares / shares.sum(1, keepdim=True), rtol=1e-6, atol=0)  # a map is of float32
     with torch.no_grad():
@@ -297,7 +297,7 @@ def test_bias_by_hand():
 def test_both_by_hand():
     """As a mask too, no edge is no weight, and a weak one at least FAR; as a mask only, all edges are the same."""
     graph = [[0.0, 2.0, 4.0], [1.0, 0.0, 0.0], [0.0, 0.02, 0.0]]
-    x = draw(1, 2, 3)
+    x = draw(1, 3, 2)
     for role, shares in (
         ("both", tensor([[1.0, 1 / 4, 0.0], [2 / 4, 1.0, FAR], [4 / 4, 0.0, 1.0]])),
         ("mask", tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0], [1.0, 0.0, 1.0]])),
@@ -332,7 +332,7 @@ def test_sensors_without_identity_can_change_places(name, role):
         maps = [{}, {}] if role is None else [dict(graph=g, role=role) for g in (GRAPH, GRAPH[order][:, order])]
         one, other = (make(name, 3, identity=identity, **options) for options in maps)
         mixed, there, weights = one(x, observed)
-        moved, heard, looked = other(x[..., order], observed[..., order])
+        moved, heard, looked = other(x[:, order], observed[:, order])
         same = [
             torch.allclose(moved, mixed[:, order]),
             torch.allclose(heard, there[:, order]),
