@@ -200,7 +200,8 @@ class BaseAttentionLSTM(RowsAsWindows, Parameters, CallbackSupportMixin, BaseEst
         """Give a normalisation the statistics of the training data, chunk by chunk."""
         scaler = StandardScaler()
         for table, weight in windows.tables(name):
-            scaler.partial_fit(table, sample_weight=weight)
+            with np.errstate(invalid="ignore"):  # a channel that was never observed
+                scaler.partial_fit(table, sample_weight=weight)
         normalization.loc.copy_(torch.from_numpy(np.nan_to_num(scaler.mean_)))
         normalization.scale.copy_(torch.from_numpy(np.nan_to_num(scaler.scale_, nan=1.0)))
 

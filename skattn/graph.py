@@ -112,7 +112,7 @@ def check_adjacency(adjacency, n_sensors):
     if adjacency.shape != (n_sensors, n_sensors):
         raise ValueError(
             f"adjacency has shape {adjacency.shape} but {n_sensors} sensors need {(n_sensors, n_sensors)}. "
-            "Pass a row and a column for each series that is forecast."
+            "Pass a row and a column for each sensor."
         )
     if adjacency.min() < 0 or not adjacency.any():
         raise ValueError(

@@ -69,7 +69,12 @@ class Panel:
 
     def joined(self, name):
         """A series and, beside it, its exogenous channels."""
-        return self.y[name] if self.X is None else self.y[name].join(self.X[name], rsuffix="_X")
+        if self.X is None:
+            return self.y[name]
+        frames = self.y[name], self.X[name]
+        if frames[0].columns.nlevels != frames[1].columns.nlevels:  # which pandas does not join
+            frames = [frame.set_axis(frame.columns.to_flat_index(), axis=1) for frame in frames]
+        return frames[0].join(frames[1], rsuffix="_X")
 
     def cut(self, window_length, horizon):
         """All windows, as a WindowDataset."""

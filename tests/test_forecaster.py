@@ -16,7 +16,9 @@ from sklearn.metrics import average_precision_score
 from sktime.base import load
 from sktime.datatypes import convert_to
 from sktime.forecasting.base import ForecastingHorizon
+from sktime.forecasting.compose import TransformedTargetForecaster
 from sktime.forecasting.naive import NaiveForecaster
+from sktime.transformations.series.func_transform import FunctionTransformer
 
 from skattn import AttentionLSTMForecaster, AttentionLSTMRegressor
 from skattn.datasets import make_sensor_network
@@ -1377,7 +1379,6 @@ def test_sensor_that_fell_silent(role, sensor_identity):
 
 
 @every_role
-@pytest.mark.filterwarnings("ignore:invalid value encountered in divide:RuntimeWarning")  # of scikit-learn's scaler
 def test_sensor_that_was_always_silent(role):
     """So is one without any value, that has no say in the graph, of which columns sum to one."""
     y = many().assign(a=np.nan)
@@ -1414,3 +1415,272 @@ def test_a_series_alone():
     model = listener().fit(series(), fh=[1])
     assert model.sensor_graph_.to_numpy() == 1
     assert model.sensor_graph_.columns.tolist() == ["level"]
+
+
+# ------------------------------------------------------------------------------------ sensors of several variables
+
+TWO_LEVELS = pd.MultiIndex.from_product([["z", "a", "m"], ["t", "rh"]], names=["station", "variable"])
+IRREGULAR = {
+    "lacks one": TWO_LEVELS[:-1],
+    "another order": TWO_LEVELS[[0, 1, 3, 2, 4, 5]],
+    "by variable": TWO_LEVELS[[0, 2, 4, 1, 3, 5]],
+    "three levels": pd.MultiIndex.from_product([["z", "a", "m"], ["t"], ["low", "high"]]),
+}
+ROWS_OF_SENSORS = {
+    "listening": {},
+    "independent": {"spatial_attention": None, "attention": "additive", "channel_mode": "independent"},
+}
+
+
+def stations(n=N, columns=TWO_LEVELS):
+    """Two variables of three sensors, in days."""
+    return pd.DataFrame(values(len(columns) * n).reshape(n, -1), series(n).index, columns)
+
+
+def shops_of_stations():
+    """A panel of two such frames, that end on different days."""
+    return pd.concat({"north": stations(), "south": stations().iloc[:-3] - 5}, names=["shop"])
+
+
+def flat(y):
+    """The frame with columns of one level."""
+    return y.set_axis(["/".join(names) for names in y.columns], axis=1)
+
+
+@pytest.fixture(scope="module")
+def measuring():
+    """A forecaster of three sensors of two variables, four steps ahead, with attention over time too."""
+    return listener(attention="additive", attention_position="both").fit(stations(), fh=[1, 4])
+
+
+def test_columns_of_two_levels_come_back(measuring):
+    """A column per sensor and variable, with the names of both levels, on the dates that were asked for."""
+    y_pred = measuring.predict()
+    pd.testing.assert_index_equal(y_pred.columns, TWO_LEVELS)
+    assert y_pred.index.tolist() == [pd.Timestamp("2021-04-11"), pd.Timestamp("2021-04-14")]
+    assert np.isfinite(y_pred).all(axis=None)
+    network = measuring.regressor_.network_
+    assert (network.config["n_targets"], network.config["n_variables"]) == (6, 2)
+    assert len(network.identity) == 3
+
+
+def test_graph_and_spatial_weights_are_of_sensors(measuring):
+    """A row and a column per sensor, not per variable; attention over time is that of a series."""
+    graph, spatial = measuring.sensor_graph_, measuring.attention_weights(kind="spatial")
+    for table, names in ((graph, ("sensor", "listener")), (spatial.T, ("sensor", "listener"))):
+        assert (table.index.tolist(), table.columns.tolist()) == (["z", "a", "m"], ["z", "a", "m"])
+        assert (table.index.name, table.columns.name) == names
+        assert_allclose(table.sum(), 1, rtol=1e-5)
+    expected = measuring.regressor_.attend_windows(measuring.windows(stations()), "spatial").mean(0).T
+    assert_allclose(graph, expected, rtol=1e-5)
+    past = stations().to_numpy(dtype=np.float32)[None, -5:]
+    by_hand = measuring.regressor_.attend_windows(WindowDataset({"past": past}), "spatial")
+    assert_array_equal(spatial, by_hand[0])
+    heads = measuring.attention_weights(kind="spatial", per_head=True)
+    assert heads.index.tolist() == [(head, name) for head in (0, 1) for name in ("z", "a", "m")]
+    for kind, n_rows in (("temporal", 1), ("input", 1), ("state", 4)):
+        weights = measuring.attention_weights(kind=kind)
+        assert weights.shape == (n_rows, 5)
+        assert weights.columns.tolist() == stations().index[-5:].tolist()
+        assert_allclose(weights.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_channels_of_two_levels_are_named():
+    """Weights of channels and pairs of a lag and a channel are called by both levels, as there are so many channels."""
+    model = attentive().fit(stations(), fh=[1])
+    assert model.attention_weights(kind="channel").columns.tolist() == TWO_LEVELS.tolist()
+    expected = [(day, channel) for day in stations().index[-5:] for channel in TWO_LEVELS]
+    assert model.attention_weights(kind="joint").columns.tolist() == expected
+
+
+def test_variables_are_those_of_their_sensor():
+    """A sensor that fell silent in both variables is heard by none; with one of them left it is."""
+    model = listener().fit(stations(), fh=[1, 2])
+    for silent, heard in ((["t", "rh"], False), (["rh"], True)):
+        y = stations()
+        y.loc[y.index[-5:], pd.MultiIndex.from_product([["a"], silent])] = np.nan
+        spatial = model.attention_weights(y, kind="spatial")
+        assert (spatial["a"] > 0).all() == heard
+        assert (spatial[["z", "m"]] > 0).all(axis=None)
+
+
+@pytest.mark.parametrize("how", ROWS_OF_SENSORS.values(), ids=ROWS_OF_SENSORS)
+@pytest.mark.parametrize("sensor", ["z", "a", "m"])
+def test_variables_read_their_sensor(how, sensor):
+    """What one variable of a sensor did last changes the forecasts of all its variables, and of who listens to it."""
+    model = listener(linear_skip=False, **how).fit(stations(), fh=[1, 3])
+    y_pred = model.predict()
+    y = stations(N + 1)
+    moved = []
+    for extra in (0.0, 1.0):
+        y.loc[y.index[-1], (sensor, "rh")] += extra
+        moved.append(deepcopy(model).update(y[N:], update_params=False).predict(fh=[1, 3]))
+    changed = (moved[0] != moved[1]).any().groupby(level=0, sort=False).agg(["all", "any"])
+    assert y_pred.shape == moved[0].shape
+    expected = [name == sensor or how == {} for name in ("z", "a", "m")]
+    assert changed["all"].tolist() == changed["any"].tolist() == expected
+
+
+@every_role
+def test_map_is_of_sensors(role):
+    """A map has a row per sensor, and labels in another order are matched; one of all columns is refused."""
+    y = stations()
+    maps = [MAP.to_numpy(), MAP, MAP.loc[["m", "z", "a"], ["a", "m", "z"]], csr_array(MAP)]
+    models = [listener(adjacency=adjacency, adjacency_role=role).fit(y, fh=[1, 2]) for adjacency in maps]
+    for model in models[1:]:
+        assert_array_equal(weights(model), weights(models[0]))
+        pd.testing.assert_frame_equal(model.sensor_graph_, models[0].sensor_graph_)
+        pd.testing.assert_frame_equal(model.predict(), models[0].predict())
+    graph = models[0].sensor_graph_.to_numpy()
+    assert_array_equal(graph > 0, np.ones((3, 3)) if role == "bias" else (MAP > 0) | np.eye(3, dtype=bool))
+    with pytest.raises(ValueError, match=r"adjacency has shape \(6, 6\) but 3 sensors need \(3, 3\)\. Pass a row"):
+        listener(adjacency=np.ones((6, 6)), adjacency_role=role).fit(y, fh=[1])
+    with pytest.raises(ValueError, match=r"adjacency lacks sensor 'm', and 0 more .*\. Name its rows and columns like"):
+        listener(adjacency=MAP.iloc[:2, :2], adjacency_role=role).fit(y, fh=[1])
+
+
+@pytest.mark.parametrize("columns", IRREGULAR.values(), ids=IRREGULAR)
+def test_columns_that_are_no_product(columns):
+    """Sensors must have the same variables to be listened to, as the error says with a way out, which works."""
+    y = stations(columns=columns)
+    message = (
+        rf"y has {len(columns)} columns of {columns.nlevels} levels, but spatial_attention needs two, \(sensor, "
+        r"variable\), .* Reindex the columns with pandas\.MultiIndex\.from_product\(\[sensors, variables\]\); NaN"
+    )
+    with pytest.raises(ValueError, match=message):
+        listener().fit(y, fh=[1])
+    if columns.nlevels == 2:
+        model = listener().fit(y.reindex(columns=TWO_LEVELS), fh=[1, 2])
+        assert np.isfinite(model.predict()).all(axis=None)
+        assert model.sensor_graph_.shape == (3, 3)
+
+
+def test_variable_that_a_sensor_lacks():
+    """Its column of NaN is forecast as anything finite, and changes nothing of who is heard."""
+    y = stations()
+    y[("a", "rh")] = np.nan
+    model = listener().fit(y, fh=[1, 2])
+    assert np.isfinite(model.predict()).all(axis=None)
+    assert (model.sensor_graph_ > 0).all(axis=None)
+
+
+@pytest.mark.parametrize("mode", ["mixed", "independent"])
+@pytest.mark.parametrize("columns", IRREGULAR.values(), ids=IRREGULAR)
+def test_columns_that_are_no_product_are_read_one_by_one(columns, mode):
+    """Where nobody listens they are forecast as those of one level are, in either mode."""
+    y = stations(columns=columns)
+    many_levels, one_level = (
+        forecaster(regressor=small(channel_mode=mode)).fit(table, fh=[1, 2]).predict() for table in (y, flat(y))
+    )
+    pd.testing.assert_index_equal(many_levels.columns, columns)
+    assert_array_equal(many_levels, one_level)
+
+
+def test_levels_do_not_matter_where_all_is_read_at_once():
+    """In mixed mode a product of columns is forecast as those of one level; if sensors have their own rows it is not.
+
+    Nor is it if a level has a single variable.
+    """
+    y = stations()
+    single = stations(columns=pd.MultiIndex.from_product([["z", "a", "m"], ["t"]]))
+    for table, mode, same in ((y, "mixed", True), (y, "independent", False), (single, "independent", True)):
+        models = [forecaster(regressor=small(channel_mode=mode)).fit(one, fh=[1, 2]) for one in (table, flat(table))]
+        assert np.array_equal(*(model.predict().to_numpy() for model in models)) == same
+
+
+@pytest.mark.parametrize("how", ROWS_OF_SENSORS.values(), ids=ROWS_OF_SENSORS)
+@pytest.mark.parametrize("periods", [None, [7]])
+def test_panel_of_sensors_with_variables(how, periods):
+    """Fit, forecast, weights and update of a panel, with cycles and without."""
+    y = shops_of_stations()
+    model = listener(**how).set_params(periods=periods).fit(y, fh=[1, 2])
+    y_pred = model.predict()
+    pd.testing.assert_index_equal(y_pred.columns, TWO_LEVELS)
+    assert y_pred.index.tolist() == [
+        ("north", pd.Timestamp("2021-04-11")),
+        ("north", pd.Timestamp("2021-04-12")),
+        ("south", pd.Timestamp("2021-04-08")),
+        ("south", pd.Timestamp("2021-04-09")),
+    ]
+    if how == {}:
+        spatial = model.attention_weights(kind="spatial")
+        assert spatial.index.tolist() == [(shop, name) for shop in ("north", "south") for name in ("z", "a", "m")]
+        assert spatial.columns.tolist() == ["z", "a", "m"]
+        assert model.sensor_graph_.shape == (3, 3)
+    before = weights(model)
+    after = {"north": stations(N + AFTER).iloc[N:], "south": stations(N + AFTER).iloc[N - 3 : N] - 5}
+    model.update(pd.concat(after, names=["shop"]))
+    assert not np.allclose(weights(model), before)
+    later = model.predict(fh=[1, 2])
+    pd.testing.assert_index_equal(later.columns, TWO_LEVELS)
+    assert later.index.get_level_values("day")[[0, 2]].tolist() == [
+        pd.Timestamp("2021-04-18"),
+        pd.Timestamp("2021-04-11"),
+    ]
+    assert np.isfinite(later).all(axis=None)
+
+
+def test_cycles_of_variables():
+    """A cycle of a week in one variable goes on in the forecasts of that variable, of each sensor its own."""
+    y = 0.01 * stations(140)
+    week = np.tile([0.0, 30.0, -10.0, -40.0, 20.0, 10.0, -10.0], 20)
+    y[("a", "t")] += week
+    model = listener().set_params(periods=[7]).fit(y, fh=range(1, 8))
+    y_pred = model.predict()
+    assert_allclose(y_pred[("a", "t")] - y_pred[("a", "t")].mean(), week[:7], atol=3)
+    assert abs(y_pred.drop(columns=[("a", "t")]) - 0.01 * stations(140).iloc[-1]).max(axis=None) < 5
+
+
+def test_drivers_beside_two_levels():
+    """Drivers of two levels are heard by all sensors, and are none."""
+    X = drivers().set_axis(pd.MultiIndex.from_tuples([("sky", "sun"), ("sky", "wind")]), axis=1)
+    model = listener().fit(stations(), X=X[:N], fh=[1, 3])
+    assert model.sensor_graph_.columns.tolist() == ["z", "a", "m"]
+    network = model.regressor_.network_.config
+    assert (network["n_channels"], network["n_targets"], network["n_variables"], network["n_future"]) == (8, 6, 2, 2)
+    y_pred = model.predict(X=X)
+    changed = X.copy()
+    changed.iloc[N + 2] += 1
+    moved = model.predict(X=changed)
+    pd.testing.assert_index_equal(moved.columns, TWO_LEVELS)
+    assert (moved != y_pred).any(axis=1).tolist() == [False, True]
+    model.update(stations(N + 2)[N:], X=X)
+    assert np.isfinite(model.predict(fh=[1, 2], X=X)).all(axis=None)
+
+
+def test_drivers_of_one_level_beside_two_levels():
+    """Drivers may have fewer levels than the sensors: they are the same as with two."""
+    X = drivers()
+    two = X.set_axis(pd.MultiIndex.from_product([["sky"], X.columns]), axis=1)
+    expected, found = (listener().fit(stations(), X=one[:N], fh=[1, 3]).predict(X=one) for one in (two, X))
+    pd.testing.assert_frame_equal(found, expected)
+
+
+@pytest.mark.parametrize("how", ROWS_OF_SENSORS.values(), ids=ROWS_OF_SENSORS)
+def test_sensors_with_variables_are_a_forecaster(how):
+    """It is pickled, copied, cloned and updated like every other, and recursion goes beyond the horizon."""
+    y = stations(N + AFTER)
+    model = listener(attention_noise=0.5, dropout=0.2, n_members=2, **how).fit(y[:N], fh=[1, 2])
+    for other in (pickle.loads(pickle.dumps(model)), deepcopy(model), model.clone().fit(y[:N], fh=[1, 2])):
+        pd.testing.assert_frame_equal(other.predict(), model.predict())
+        if how == {}:
+            pd.testing.assert_frame_equal(other.sensor_graph_, model.sensor_graph_)
+            one, same = (m.attention_weights(kind="spatial", per_head=True) for m in (other, model))
+            pd.testing.assert_frame_equal(one, same)
+    before = weights(model)
+    model.update(y[N:], update_params=True)
+    assert not np.allclose(weights(model), before)
+    y_pred = model.predict(fh=FULL)
+    assert y_pred.shape == (AFTER, 6)
+    assert np.isfinite(y_pred).all(axis=None)
+    with pytest.raises(ValueError, match=r"y has columns .* but fit was given .* Pass the same ones"):
+        model.update(y.iloc[-1:, ::-1])
+
+
+def test_columns_of_two_levels_in_a_pipeline():
+    """sktime's pipelines hand the frames through as they are."""
+    twice = FunctionTransformer(lambda y: 2 * y, lambda y: y / 2)
+    pipeline = TransformedTargetForecaster([("twice", twice), ("forecaster", listener())])
+    y_pred = pipeline.fit(stations(), fh=[1, 2]).predict()
+    assert_allclose(y_pred, listener().fit(stations(), fh=[1, 2]).predict(), rtol=1e-5)
+    assert y_pred.columns.tolist() == TWO_LEVELS.tolist()
