@@ -158,7 +158,7 @@ def test_maps_become_arrays(given):
     [
         (
             np.ones((3, 2)),
-            r"adjacency has shape \(3, 2\) but 3 sensors need \(3, 3\)\. Pass a row and a column for each series",
+            r"adjacency has shape \(3, 2\) but 3 sensors need \(3, 3\)\. Pass a row and a column for each sensor",
         ),
         (np.ones((5, 5)), r"adjacency has shape \(5, 5\) but 3 sensors need \(3, 3\)\. Pass a row and a column"),
         (
