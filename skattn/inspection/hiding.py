@@ -92,6 +92,7 @@ class Subject:
 
     def weights(self, kind):
         """Attention weights (n, J), averaged over heads and steps ahead."""
+        _check(kind)
         return self.core.attend_windows(self.windows(), kind).mean(1)
 
     def spread(self, parts, kind):
@@ -120,8 +121,7 @@ class Subject:
 
     def n_parts(self, kind):
         """How many parts J of a kind there are: steps, channels or pairs of them."""
-        if kind not in KINDS:
-            raise ValueError(f"kind={kind!r} is unknown. Use one of {', '.join(map(repr, KINDS))}.")
+        _check(kind)
         _, steps, channels = self.past.shape
         return {"channel": channels, "joint": steps * channels}.get(kind, steps)
 
@@ -141,3 +141,10 @@ class Subject:
         if self.removal == "permute":
             return self.past[self.rng.permutation(len(self.past))]
         return np.float32(np.nan)
+
+
+def _check(kind):
+    """Refuse a kind of which there are no parts to hide: of sensors, each listener has weights of its own."""
+    kinds = [known for known in KINDS if known != "spatial"]
+    if kind not in kinds:
+        raise ValueError(f"kind={kind!r} has no parts that can be hidden. Use one of {', '.join(map(repr, kinds))}.")

@@ -104,8 +104,13 @@ def test_spread_of_drivers(forecaster, series):
 
 def test_unknown_kind(model, X):
     """A kind that does not exist is refused with those that do."""
-    with pytest.raises(ValueError, match=r"kind='step' is unknown\. Use one of 'temporal', 'channel', 'joint'"):
-        subject(model, X).n_parts("step")
+    for kind in ("step", "spatial"):
+        message = (
+            rf"kind='{kind}' has no parts that can be hidden\. Use one of 'temporal', 'channel', 'joint', 'input',"
+        )
+        for method in (subject(model, X).n_parts, subject(model, X).weights):
+            with pytest.raises(ValueError, match=message):
+                method(kind)
 
 
 # ---------------------------------------------------------------------------------------------------------- removals
