@@ -32,7 +32,6 @@ from skattn.weights import check_kind, lags, read_weights, weight_columns
 from skattn.windows import WindowDataset
 
 MIN_HELD_OUT = 10  # early_stopping="auto" wants at least so many windows to validate on
-PREDICT_BATCH = 128  # chunks of 64 to 128 windows are the fastest on a CPU
 LARGE_STEP = 1 << 16  # batch_size * hidden_size from which a second thread pays
 
 
@@ -165,7 +164,7 @@ class BaseAttentionLSTM(RowsAsWindows, Parameters, CallbackSupportMixin, BaseEst
         if self.network_.training or self.network_.head.bias.device != device:
             self.network_.to(device).eval()  # walks through all modules: a third of the time of a single forecast
         with torch.inference_mode(), self._limit_threads():
-            for batch, (target, _) in windows.batches(PREDICT_BATCH):
+            for batch, (target, _) in windows.batches(self.network_.chunk):
                 yield {name: values.to(device) for name, values in batch.items()}, target.to(device)
 
     # ------------------------------------------------------------------ training

@@ -181,7 +181,7 @@ def part_losses(network, windows):
     """
     network.eval()
     device, found = network.head.bias.device, []
-    for batch, (target, weight) in _thinned(windows, _stride(windows)).batches(128):
+    for batch, (target, weight) in _thinned(windows, _stride(windows)).batches(network.chunk):
         target, weight = target.to(device), weight.to(device)
         output = network(**{name: values.to(device) for name, values in batch.items()})
         linear = torch.zeros_like(output.params) + output.skip  # (B, H, M, P)

@@ -23,6 +23,8 @@ from skattn.nn.random import Dropout
 from skattn.nn.skip import ChannelSkip, Gate, WindowSkip
 from skattn.nn.spatial import SpatialAttention
 
+CHUNK = 1 << 13  # targets of the windows that are forecast at a time
+
 
 class Output(NamedTuple):
     """What the network returns: parameters of the forecast, level and scale, and every attention weight."""
@@ -275,6 +277,11 @@ patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dro
             return self.dual_stage.kinds
         places = ("channel", "spatial", "input", "state")
         return {kind for kind in places if getattr(self, f"{kind}_attention") is not None}
+
+    @property
+    def chunk(self):
+        """Windows to forecast at a time: 128, the fastest on a CPU, or fewer where each has many targets."""
+        return max(1, CHUNK // max(CHUNK // 128, self.config["n_targets"]))
 
     def predict(self, past, future=None):
         """Forecast in the units of the targets: (B, H, M), or (B, H, M, P) for classes."""
