@@ -25,6 +25,7 @@ LAYERS = {
     "datasets": (1, {"sklearn"}),
     "graph": (1, {"pandas", "scipy", "sklearn"}),
     "horizon": (1, {"pandas"}),
+    "metrics": (1, {"sklearn"}),
     "linear": (1, {"torch"}),
     "parts": (2, {"torch"}),
     "model_selection": (1, {"sklearn"}),
