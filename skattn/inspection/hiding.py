@@ -144,7 +144,11 @@ class Subject:
 
 
 def _check(kind):
-    """Refuse a kind of which there are no parts to hide: of sensors, each listener has weights of its own."""
-    kinds = [known for known in KINDS if known != "spatial"]
-    if kind not in kinds:
-        raise ValueError(f"kind={kind!r} has no parts that can be hidden. Use one of {', '.join(map(repr, kinds))}.")
+    """Refuse a kind that does not exist, or of which there are no parts to hide."""
+    if kind not in KINDS:
+        raise ValueError(f"kind={kind!r} is unknown. Use one of {', '.join(map(repr, KINDS))}.")
+    if kind == "spatial":
+        raise ValueError(
+            "kind='spatial' has weights for each sensor that listens, but what is hidden here is hidden from all. "
+            "Use kind='channel' of occlusion, or compare with a forecaster without spatial_attention."
+        )

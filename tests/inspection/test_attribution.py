@@ -174,7 +174,7 @@ def test_pipelines(X, coef):
 @pytest.mark.parametrize("function", [occlusion, integrated_gradients])
 def test_unknown_kind(X, coef, function):
     """A kind that does not exist is refused with those that do."""
-    message = r"kind='step' has no parts that can be hidden\. Use one of 'temporal', 'channel', 'joint'"
+    message = r"kind='step' is unknown\. Use one of 'temporal', 'channel', 'joint'"
     with pytest.raises(ValueError, match=message):
         function(linear(X, coef[0]), X, kind="step")
 

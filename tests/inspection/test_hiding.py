@@ -104,10 +104,11 @@ def test_spread_of_drivers(forecaster, series):
 
 def test_unknown_kind(model, X):
     """A kind that does not exist is refused with those that do."""
-    for kind in ("step", "spatial"):
-        message = (
-            rf"kind='{kind}' has no parts that can be hidden\. Use one of 'temporal', 'channel', 'joint', 'input',"
-        )
+    messages = {
+        "step": r"kind='step' is unknown\. Use one of 'temporal', 'channel', 'joint', 'spatial', 'input',",
+        "spatial": r"kind='spatial' has weights for each sensor .* Use kind='channel' of occlusion,",
+    }
+    for kind, message in messages.items():
         for method in (subject(model, X).n_parts, subject(model, X).weights):
             with pytest.raises(ValueError, match=message):
                 method(kind)
