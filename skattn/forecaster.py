@@ -232,9 +232,8 @@ class AttentionLSTMForecaster(BaseForecaster):
             weights = weights.mean(2, keepdims=True)
         frames = {}
         for heads, name in zip(weights, panel.y, strict=True):
-            rows = panel.sensors.rename("listener")
-            if kind != "spatial":
-                rows = panel.dates(name, np.arange(1, heads.shape[1] + 1))
+            dates = panel.dates(name, np.arange(1, heads.shape[1] + 1))
+            rows = panel.sensors.rename("listener") if kind == "spatial" else dates
             columns = self._weight_columns(panel, kind, name, heads.shape[2])
             tables = {number: pd.DataFrame(one, index=rows, columns=columns) for number, one in enumerate(heads)}
             frames[name] = join(tables, ["head"]) if per_head else tables[0]

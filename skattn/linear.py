@@ -148,17 +148,15 @@ def _ridge(sums, slope, choice):
 def _best_penalty(folds, starts, choice, overlap, penalties):
     """Of the penalties that shrink toward `starts`, a solution (1, F + 1, O) for each fold, the one that is best over
     all folds, or None if the starts are better; and the mean squared error."""
-    shares = [float((train if valid is None else valid).gram[0, -1, -1]) for train, valid in folds]
-    errors = [
-        (train if valid is None else valid).loss(start) for (train, valid), start in zip(folds, starts, strict=True)
-    ]
-    start = np.average(errors, weights=shares)
+    judges = [train if valid is None else valid for train, valid in folds]
+    shares = [float(judge.gram[0, -1, -1]) for judge in judges]
+    least = np.average([judge.loss(start) for judge, start in zip(judges, starts, strict=True)], weights=shares)
     errors = [
         _errors(*fold, start[0, :-1], choice, overlap, penalties) for fold, start in zip(folds, starts, strict=True)
     ]
     errors = np.average(errors, 0, weights=shares)  # (penalties,)
     best = int(errors.argmin())
-    return (float(penalties[best]), float(errors[best])) if errors[best] < start else (None, float(start))
+    return (float(penalties[best]), float(errors[best])) if errors[best] < least else (None, float(least))
 
 
 def _errors(train, valid, slope, choice, overlap, penalties):

@@ -1684,3 +1684,14 @@ def test_columns_of_two_levels_in_a_pipeline():
     y_pred = pipeline.fit(stations(), fh=[1, 2]).predict()
     assert_allclose(y_pred, listener().fit(stations(), fh=[1, 2]).predict(), rtol=1e-5)
     assert y_pred.columns.tolist() == TWO_LEVELS.tolist()
+
+
+def test_weights_of_columns_that_are_no_sensors():
+    """Columns of two levels that are no product, and of three, have weights over time and channels as any others."""
+    values = np.random.default_rng(0).normal(size=(41, 3))
+    for columns in ([("a", "t"), ("a", "rh"), ("b", "t")], [("a", "t", 1), ("a", "t", 2), ("b", "t", 1)]):
+        y = pd.DataFrame(values, columns=pd.MultiIndex.from_tuples(columns))
+        model = AttentionLSTMForecaster(AttentionLSTMRegressor(max_epochs=1), window_length=5).fit(y, fh=[1])
+        weights = model.attention_weights()
+        assert weights.shape == (1, 5)
+        assert_allclose(weights.sum(axis=1), 1, rtol=1e-5)

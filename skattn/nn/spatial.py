@@ -101,10 +101,8 @@ class SpatialAttention(nn.Module):
             return self.attention.attend(memory, keys, mask, self._extra())  # (B, N, S, S)
         near = memory[:, self.neighbours].flatten(0, 1)  # (B * S, J, D)
         mask = (mask[:, self.neighbours] & self.listed).flatten(0, 1)  # (B * S, J)
-        keys, query = (
-            self.attention.keys(near),
-            memory.flatten(0, 1).unsqueeze(1),
-        )  # (B * S, N, J, A / N), (B * S, 1, D)
+        keys = self.attention.keys(near)  # (B * S, N, J, A / N)
+        query = memory.flatten(0, 1).unsqueeze(1)  # (B * S, 1, D)
         extra = self._extra()  # (N, S, J)
         if torch.is_tensor(extra):
             extra = extra.transpose(0, 1).unsqueeze(2).repeat(len(memory), 1, 1, 1)  # (B * S, N, 1, J)
@@ -140,9 +138,8 @@ def _map(graph, role):
             bias = (graph / graph.max().clamp(min=1e-30)).fill_diagonal_(1).clamp(min=FAR).log()  # (S, S)
         if role != "bias":
             listed = (graph > 0).to(torch.int8).fill_diagonal_(2)  # (S, S)
-            neighbours = listed.argsort(dim=1, descending=True, stable=True)[
-                :, : int((listed > 0).sum(1).max())
-            ]  # (S, J)
+            most = int((listed > 0).sum(1).max())
+            neighbours = listed.argsort(dim=1, descending=True, stable=True)[:, :most]  # (S, J)
             listed = listed.gather(1, neighbours) > 0  # (S, J)
             bias = None if bias is None else bias.gather(1, neighbours)  # (S, J)
     return {"neighbours": neighbours, "listed": listed, "bias": bias}

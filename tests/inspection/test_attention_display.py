@@ -3,7 +3,6 @@
 import pickle
 from itertools import pairwise
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,18 +13,8 @@ from skorch.callbacks import Freezer
 from skattn import AttentionLSTMClassifier, AttentionLSTMForecaster, AttentionLSTMRegressor
 from skattn.inspection import AttentionDisplay
 
-matplotlib.use("Agg")
 N, L, C, H = 67, 5, 3, 7
 SMALL = dict(hidden_size=4, embedding_dim=4, attention_dim=4, max_epochs=2, random_state=0)
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    """Leave no figure open and matplotlib's settings as they were."""
-    settings = dict(matplotlib.rcParams)
-    yield
-    plt.close("all")
-    assert dict(matplotlib.rcParams) == settings
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Forecasts are drawn from where they join the history, with the attention under it."""
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +9,6 @@ from numpy.testing import assert_allclose
 from skattn import AttentionLSTMForecaster, AttentionLSTMRegressor
 from skattn.inspection import ForecastDisplay
 
-matplotlib.use("Agg")
 L, H = 5, 7
 SMALL = dict(hidden_size=4, embedding_dim=4, attention_dim=4, max_epochs=2, random_state=0)
 INDICES = {
@@ -19,15 +17,6 @@ INDICES = {
     "trading days": pd.bdate_range("2024-03-09", periods=36),
     "numbers": pd.RangeIndex(36),
 }
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    """Leave no figure open and matplotlib's settings as they were."""
-    settings = dict(matplotlib.rcParams)
-    yield
-    plt.close("all")
-    assert dict(matplotlib.rcParams) == settings
 
 
 @pytest.fixture(scope="module")

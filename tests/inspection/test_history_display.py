@@ -1,6 +1,5 @@
 """The losses of training, as they were."""
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,17 +10,7 @@ from sktime.datasets import load_airline
 from skattn import AttentionLSTMForecaster, AttentionLSTMRegressor
 from skattn.inspection import HistoryDisplay
 
-matplotlib.use("Agg")
 SMALL = dict(hidden_size=4, embedding_dim=4, attention_dim=4, max_epochs=5, random_state=0)
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    """Leave no figure open and matplotlib's settings as they were."""
-    settings = dict(matplotlib.rcParams)
-    yield
-    plt.close("all")
-    assert dict(matplotlib.rcParams) == settings
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])

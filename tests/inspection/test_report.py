@@ -3,7 +3,6 @@
 import pickle
 from warnings import catch_warnings, simplefilter
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,7 +19,6 @@ from skattn.inspection import AttentionWarning, attention_report, occlusion
 from skattn.nn import Attention
 from skattn.preprocessing import SlidingWindow
 
-matplotlib.use("Agg")
 N, L, C = 97, 11, 3
 T, H = 61, 7  # of series
 TRUE, WRONG = 7, 2  # steps
@@ -28,15 +26,6 @@ SHARES = [0.05, 0.1, 0.2, 0.3, 0.5, 0.75]
 COUNTS = [1, 1, 2, 3, 6, 8]  # so many of 11 steps are each of them
 ORDERS = ["attention", "occlusion", "random", "swapped"]
 SMALL = dict(hidden_size=2, embedding_dim=2, attention_dim=2, max_epochs=1, random_state=0, dtype="float64")
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    """Leave no figure open and matplotlib's settings as they were."""
-    settings = dict(matplotlib.rcParams)
-    yield
-    plt.close("all")
-    assert dict(matplotlib.rcParams) == settings
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from itertools import pairwise
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,17 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from skattn import AttentionLSTMForecaster, AttentionLSTMRegressor
 from skattn.inspection import AttentionDisplay, SensorDisplay
 
-matplotlib.use("Agg")
 NAMES = ["a", "b", "c", "d", "e"]
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    """Leave no figure open and matplotlib's settings as they were."""
-    settings = dict(matplotlib.rcParams)
-    yield
-    plt.close("all")
-    assert dict(matplotlib.rcParams) == settings
 
 
 @pytest.fixture
