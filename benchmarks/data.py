@@ -96,10 +96,10 @@ def sml2010():
 
 
 def metr_la():
-    """Speeds at 29 loop detectors of METR-LA every 5 minutes, NaN where missing: from SKATTN_DATA only."""
+    """Speeds at 29 loop detectors of METR-LA every 5 minutes, NaN where missing, and its map: from SKATTN_DATA only."""
     with np.load(_only_here("metr_la_29/metr_la_29.npz")) as arrays:
         speed = arrays["levels"][arrays["codes_NT"]].T
-    return pd.DataFrame(np.where(speed == 0, np.nan, speed))
+        return pd.DataFrame(np.where(speed == 0, np.nan, speed)), pd.DataFrame(arrays["adj"])
 
 
 def irish_wind():
@@ -138,6 +138,12 @@ def los_loop():
     frame = pd.read_csv(_only_here("los_loop/los_speed.csv.xz"))
     adjacency = pd.read_csv(_only_here("los_loop/los_adj.csv.xz"), header=None)
     return frame, adjacency.set_axis(frame.columns).set_axis(frame.columns, axis=1)
+
+
+def beijing_air():
+    """Fine dust at 36 stations of Beijing every hour, with gaps, and where they are: from SKATTN_DATA only."""
+    frame = pd.read_csv(_only_here("aqi36/pm25_ground.txt.xz"), index_col=0, parse_dates=True)
+    return frame, pd.read_csv(_only_here("aqi36/pm25_latlng.txt"), index_col=0, dtype={"sensor_id": str})
 
 
 def tables():

@@ -19,7 +19,7 @@ from skorch.helper import predefined_split
 from threadpoolctl import ThreadpoolController
 
 from skattn.callbacks import FiniteLoss, SklearnBridge, TimeLimit
-from skattn.graph import check_adjacency
+from skattn.graph import find_adjacency
 from skattn.net import HoldoutLast, WindowNet
 from skattn.nn.ensemble import make_network
 from skattn.nn.network import component
@@ -150,7 +150,10 @@ class BaseAttentionLSTM(RowsAsWindows, Parameters, CallbackSupportMixin, BaseEst
         """
         check_is_fitted(self)
         past = self._check_X(X)
-        weights = self.attend_windows(WindowDataset({"past": past}), kind, per_head)[..., 0, :]  # (n, [N,] size)
+        weights = self.attend_windows(WindowDataset({"past": past}), kind, per_head)  # (n, [N,] Q, size)
+        if kind == "spatial":
+            return weights
+        weights = weights[..., 0, :]  # (n, [N,] size)
         if hasattr(X, "iloc") and not per_head:
             import pandas as pd
 
@@ -177,9 +180,11 @@ class BaseAttentionLSTM(RowsAsWindows, Parameters, CallbackSupportMixin, BaseEst
         for name in ("net_", "network_"):
             self.__dict__.pop(name, None)
         self.network_ = self._make_network(windows.sizes, n_params)
-        self._standardise(self.network_.normalization, windows, "past")
+        network = self.network_
+        sensors = (network.n_sensors, network.n_variables) if network.by_target else (0, 1)
+        self._standardise(network.normalization, windows, "past", sensors)
         if "future" in windows.arrays:
-            self._standardise(self.network_.future_normalization, windows, "future")
+            self._standardise(network.future_normalization, windows, "future")
 
     def _make_network(self, sizes, n_params):
         """The place where the estimator's parameters become a network."""
@@ -187,22 +192,29 @@ class BaseAttentionLSTM(RowsAsWindows, Parameters, CallbackSupportMixin, BaseEst
         if normalization == "auto":
             normalization = "last" if sizes["autoregressive"] else "global"
         config = {name: getattr(self, name) for name in NETWORK_PARAMETERS} | {"normalization": normalization}
-        if self.spatial_attention is not None and self.adjacency is not None and sizes["autoregressive"]:
-            config["adjacency"] = check_adjacency(self.adjacency, sizes["n_targets"] // sizes["n_variables"])
+        if self.spatial_attention is not None and sizes["n_variables"]:
+            n_own = sizes["n_targets" if sizes["autoregressive"] else "n_channels"]
+            config["adjacency"] = find_adjacency(self.adjacency, self.coordinates, n_own // sizes["n_variables"])
         config = {name: value.item() if isinstance(value, np.generic) else value for name, value in config.items()}
         with DrawFrom(self._generator):
             network = make_network(**sizes, **config, n_params=n_params, head=self._head)
         return network.to(getattr(torch, self.dtype))
 
     @staticmethod
-    def _standardise(normalization, windows, name):
-        """Give a normalisation the statistics of the training data, chunk by chunk."""
+    def _standardise(normalization, windows, name, sensors=(0, 1)):
+        """Give a normalisation the statistics of the training data, chunk by chunk.
+
+        A channel that was never observed takes the mean of those of the other sensors, so many with so many each.
+        """
         scaler = StandardScaler()
         for table, weight in windows.tables(name):
             with np.errstate(invalid="ignore"):  # a channel that was never observed
                 scaler.partial_fit(table, sample_weight=weight)
-        normalization.loc.copy_(torch.from_numpy(np.nan_to_num(scaler.mean_)))
-        normalization.scale.copy_(torch.from_numpy(np.nan_to_num(scaler.scale_, nan=1.0)))
+        for buffer, values, default in ((normalization.loc, scaler.mean_, 0), (normalization.scale, scaler.scale_, 1)):
+            own = values[: sensors[0] * sensors[1]].reshape(sensors)  # (M, V), a view
+            mean = np.ma.masked_invalid(own).mean(0).filled(default)  # (V,)
+            own[:] = np.where(np.isnan(own), mean, own)
+            buffer.copy_(torch.from_numpy(np.nan_to_num(values, nan=default)))
 
     def _solve(self, windows, train, valid=None):
         """Let held-out windows choose the level, where the parameter leaves it open, and solve the linear skip."""

@@ -25,13 +25,7 @@ class Cycles:
     """
 
     def __init__(self, periods):
-        for period in periods:
-            if not isinstance(period, Integral) or period < 2:
-                raise ValueError(
-                    f"periods={periods!r} holds {period!r}, which is no number of steps of a cycle. Use integers from "
-                    "2 on, such as periods=[24, 168] for the hours of a day and of a week."
-                )
-        self.periods = sorted(set(periods))
+        self.periods = check_periods(periods)
         self.courses, self.offsets = {}, {}
 
     def fit(self, y):
@@ -61,6 +55,17 @@ class Cycles:
             return y
         rest = {name: frame - self.at(name, frame.index) for name, frame in split(y).items()}
         return join(rest, y.index.names[:-1])
+
+
+def check_periods(periods):
+    """Lengths of cycles, each once and in ascending order."""
+    for period in periods:
+        if not isinstance(period, Integral) or period < 2:
+            raise ValueError(
+                f"periods={periods!r} holds {period!r}, which is no number of steps of a cycle. Use integers from "
+                "2 on, such as periods=[24, 168] for the hours of a day and of a week."
+            )
+    return sorted({int(period) for period in periods})
 
 
 def _course(frame, place, period):

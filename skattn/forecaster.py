@@ -5,12 +5,12 @@ from numbers import Integral
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
-from sklearn.utils._param_validation import Interval, validate_parameter_constraints
+from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 from sktime.datatypes import convert_to
 from sktime.forecasting.base import BaseForecaster
 from sktime.utils.validation.forecasting import check_fh
 
-from skattn.cycles import Cycles
+from skattn.cycles import Cycles, check_periods
 from skattn.graph import aligned
 from skattn.panel import Panel, join, sensors, split
 from skattn.regressor import AttentionLSTMRegressor
@@ -34,6 +34,7 @@ _CONSTRAINTS = {
     "window_length": [Interval(Integral, 1, None, closed="left"), None],
     "horizon": [Interval(Integral, 1, None, closed="left"), None],
     "periods": ["array-like", None],
+    "periods_role": [StrOptions({"subtract", "embed", "both"})],
     "random_state": ["random_state"],
 }
 
@@ -55,9 +56,12 @@ class AttentionLSTMForecaster(BaseForecaster):
     horizon : int, default=None
         Steps ahead that the network is trained for. None means the longest step of the `fh` given to `fit`, or 1.
     periods : list of int, default=None
-        Lengths of cycles in steps, such as ``[24, 168]`` for the hours of a day and of a week. The mean course of each
-        cycle is learned from every series, taken out before the network sees it, and put back into the forecasts.
-        How far it goes beyond chance decides how much of it is used.
+        Lengths of cycles in steps, such as ``[24, 168]`` for the hours of a day and of a week.
+    periods_role : {'subtract', 'embed', 'both'}, default='subtract'
+        What becomes of the cycles. 'subtract' learns the mean course of each one from every series, takes it out before
+        the network sees it, and puts it back into the forecasts; how far it goes beyond chance decides how much of it
+        is used. 'embed' tells the network where in each cycle a window ends, by a learned vector for each place; a
+        cycle that is a multiple of the next shorter one is told by the number of that one, such as the day of the week.
     random_state : int, RandomState instance or None, default=None
         Seeds the regressor; None leaves that to the regressor's own `random_state`.
 
@@ -110,11 +114,20 @@ class AttentionLSTMForecaster(BaseForecaster):
     }
     _config = {"remember_data": False}
 
-    def __init__(self, regressor=None, window_length=None, horizon=None, periods=None, random_state=None):
+    def __init__(
+        self,
+        regressor=None,
+        window_length=None,
+        horizon=None,
+        periods=None,
+        periods_role="subtract",
+        random_state=None,
+    ):
         self.regressor = regressor
         self.window_length = window_length
         self.horizon = horizon
         self.periods = periods
+        self.periods_role = periods_role
         self.random_state = random_state
         super().__init__()
 
@@ -137,9 +150,12 @@ class AttentionLSTMForecaster(BaseForecaster):
     def _fit(self, y, X, fh):
         self.regressor_ = compose(self, self.regressor or default_regressor(), _CONSTRAINTS)
         if self.regressor_.spatial_attention is not None:
-            self.regressor_.adjacency = aligned(self.regressor_.adjacency, _named(sensors(y.columns)))
-        self._cycles = Cycles(() if self.periods is None else self.periods).fit(y)
-        panel = self._panel = Panel(self._cycles.without(y), X)
+            names = _named(sensors(y.columns))
+            for what in ("adjacency", "coordinates"):
+                setattr(self.regressor_, what, aligned(getattr(self.regressor_, what), names, what=what))
+        periods = check_periods(() if self.periods is None else self.periods)
+        self._cycles = Cycles(() if self.periods_role == "embed" else periods).fit(y)
+        panel = self._panel = Panel(self._cycles.without(y), X, () if self.periods_role == "subtract" else periods)
         self.horizon_ = self.horizon or (1 if fh is None else int(max(map(max, panel.steps_ahead(fh).values()))))
         self.window_length_ = self.window_length or _default_window(len(panel), self.horizon_)
         windows = panel.cut(self.window_length_, self.horizon_)
@@ -181,14 +197,15 @@ class AttentionLSTMForecaster(BaseForecaster):
         """Forecasts of shape (n_series, at least n_steps, n_targets), block by block of the trained horizon."""
         blocks, path = -(-n_steps // self.horizon_), []
         future = None if self._panel.X is None else self._panel.known(X, blocks * self.horizon_)  # (n, blocks * H, K)
-        past = self._panel.last(self.window_length_)  # (n, L, C)
+        arrays = self._panel.last(self.window_length_)
         for block in range(blocks):
-            arrays = {"past": past}
             if future is not None:
                 arrays["future"] = future[:, block * self.horizon_ : (block + 1) * self.horizon_]  # (n, H, K)
             path.append(self.regressor_.predict_windows(WindowDataset(arrays)))  # (n, H, M)
             step = path[-1] if future is None else np.concatenate([path[-1], arrays["future"]], -1)  # (n, H, C)
-            past = np.concatenate([past, step], 1)[:, -self.window_length_ :]
+            arrays["past"] = np.concatenate([arrays["past"], step], 1)[:, -self.window_length_ :]  # (n, L, C)
+            if "place" in arrays:
+                arrays["place"] = arrays["place"] + self.horizon_  # (n,)
         return np.concatenate(path, 1)
 
     def attention_weights(self, y=None, X=None, kind="temporal", per_head=False, per_horizon=True):
@@ -218,7 +235,7 @@ class AttentionLSTMForecaster(BaseForecaster):
         """
         self.check_is_fitted()
         panel = self._panel if y is None else self._other_panel(y, X)
-        arrays = {"past": panel.last(self.window_length_)}
+        arrays = panel.last(self.window_length_)
         if panel.X is not None:
             known = panel.X
             if y is None and X is not None:
@@ -268,7 +285,7 @@ class AttentionLSTMForecaster(BaseForecaster):
         if self._panel.X is not None:
             names = {name: frame.index for name, frame in split(y).items()}
             X = join(self._panel.given(X, "this call", names), y.index.names[:-1])
-        panel = Panel(self._cycles.without(y), X if self._panel.X is not None else None)
+        panel = Panel(self._cycles.without(y), X if self._panel.X is not None else None, self._panel.periods)
         panel.check()
         panel.offsets |= {name: offset for name, offset in self._panel.offsets.items() if name in panel.y}
         return panel
@@ -299,6 +316,7 @@ class AttentionLSTMForecaster(BaseForecaster):
                 "window_length": 2,
                 "horizon": 2,
                 "periods": [2],
+                "periods_role": "both",
                 "random_state": 2,
             },
         ]

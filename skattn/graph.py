@@ -92,17 +92,34 @@ def adjacency_from_coordinates(coordinates, *, n_neighbors=None, length_scale=No
     return pd.DataFrame(adjacency, names, names)
 
 
-def aligned(adjacency, names):
-    """A map in the order of the sensors called `names`, if it is a DataFrame with labels of its own."""
-    if not isinstance(adjacency, pd.DataFrame) or isinstance(adjacency.index, pd.RangeIndex):
-        return adjacency
-    lacking = pd.Index(names).difference(adjacency.index.intersection(adjacency.columns))
+def aligned(table, names, *, what="adjacency"):
+    """A map in the order of the sensors called `names`, or their coordinates, if it is a DataFrame with labels."""
+    if not isinstance(table, pd.DataFrame) or isinstance(table.index, pd.RangeIndex):
+        return table
+    known, axes = (table.index.intersection(table.columns), 2) if what == "adjacency" else (table.index, 1)
+    lacking = pd.Index(names).difference(known)
     if len(lacking):
         raise ValueError(
-            f"adjacency lacks sensor {lacking[0]!r}, and {len(lacking) - 1} more of the columns of y. Name its rows "
-            "and columns like these, or pass a plain array in their order."
+            f"{what} lacks sensor {lacking[0]!r}, and {len(lacking) - 1} more of the columns of y. Name its rows "
+            f"{'and columns ' * (axes == 2)}like these, or pass a plain array in their order."
         )
-    return adjacency.loc[list(names), list(names)].to_numpy()
+    return table.loc[(list(names),) * axes].to_numpy()
+
+
+def find_adjacency(adjacency, coordinates, n_sensors):
+    """The map of so many sensors, given or made from where they are, as an array (S, S) of float32, or None."""
+    if adjacency is not None and coordinates is not None:
+        raise ValueError(
+            "adjacency and coordinates are both given, but one map is used. Pass one of them, or multiply the map "
+            "with adjacency_from_coordinates(coordinates) before."
+        )
+    if coordinates is not None:
+        adjacency = adjacency_from_coordinates(coordinates)
+        if len(adjacency) != n_sensors:
+            raise ValueError(
+                f"coordinates has {len(adjacency)} rows but there are {n_sensors} sensors. Pass a row for each sensor."
+            )
+    return None if adjacency is None else check_adjacency(adjacency, n_sensors)
 
 
 def check_adjacency(adjacency, n_sensors):

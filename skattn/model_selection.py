@@ -1,13 +1,14 @@
 """Cross-validation for rows that are overlapping windows of one series."""
 
 from copy import copy
-from numbers import Integral
+from numbers import Integral, Real
 
-from sklearn.model_selection import TimeSeriesSplit
+import numpy as np
+from sklearn.model_selection import BaseCrossValidator, TimeSeriesSplit
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 from sklearn.utils.validation import _num_samples
 
-__all__ = ["WindowGapSplit"]
+__all__ = ["ChronologicalSplit", "WindowGapSplit"]
 
 
 class WindowGapSplit(TimeSeriesSplit):
@@ -149,3 +150,88 @@ class WindowGapSplit(TimeSeriesSplit):
                 f"where gap = window_length - 1 + horizon = {self.window_length} - 1 + {self.horizon}. "
                 "Use a shorter window_length or horizon, fewer n_splits or a smaller test_size."
             )
+
+
+class ChronologicalSplit(BaseCrossValidator):
+    """One split: the oldest rows to train on and the newest to test on, in fixed shares.
+
+    The defaults are the protocol of traffic benchmarks, 70/10/20: windows first, then shares of the windows, as in Li
+    et al. (2018), "Diffusion convolutional recurrent neural network". The training set holds the validation tenth too;
+    an estimator with ``early_stopping=True`` and ``validation_fraction=0.125`` holds it out by itself.
+
+    Parameters
+    ----------
+    train_size : float, default=0.8
+        Share of the rows to train on, the oldest.
+
+    test_size : float, default=0.2
+        Share of the rows to test on, the newest.
+
+    gap : int, default=0
+        Rows left out at the end of the training set. The protocol has none: the first test windows and the last
+        training ones then ask for the same steps. With the horizon less one they do not.
+
+    See Also
+    --------
+    WindowGapSplit : Several splits, whose windows share no step.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skattn.model_selection import ChronologicalSplit
+    >>> for train, test in ChronologicalSplit(gap=1).split(np.zeros((10, 3))):
+    ...     print(train, test)
+    [0 1 2 3 4 5 6] [8 9]
+    """
+
+    _parameter_constraints: dict = {
+        "train_size": [Interval(Real, 0, 1, closed="neither")],
+        "test_size": [Interval(Real, 0, 1, closed="neither")],
+        "gap": [Interval(Integral, 0, None, closed="left")],
+    }
+
+    def __init__(self, train_size=0.8, test_size=0.2, *, gap=0):
+        params = {"train_size": train_size, "test_size": test_size, "gap": gap}
+        validate_parameter_constraints(self._parameter_constraints, params, caller_name=type(self).__name__)
+        self.train_size = train_size
+        self.test_size = test_size
+        self.gap = gap
+
+    def get_n_splits(self, X=None, y=None, groups=None):
+        """Number of splits, 1, whatever the arguments."""
+        return 1
+
+    def split(self, X, y=None, groups=None):
+        """Generate the row numbers of the one training and test set.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Windows, consecutive in time, oldest first.
+
+        y : object, default=None
+            Ignored, present for API consistency.
+
+        groups : object, default=None
+            Ignored, present for API consistency.
+
+        Yields
+        ------
+        train, test : ndarray
+            Row numbers.
+
+        Raises
+        ------
+        ValueError
+            If one of the two would be empty, or they overlap.
+        """
+        n_samples = _num_samples(X)
+        n_train, n_test = round(n_samples * self.train_size) - self.gap, round(n_samples * self.test_size)
+        if n_train < 1 or n_test < 1 or n_train + self.gap + n_test > n_samples:
+            raise ValueError(
+                f"X has {n_samples} rows, of which train_size = {self.train_size} less a gap of {self.gap} are "
+                f"{n_train} and test_size = {self.test_size} are {n_test}, but one of each is needed and together "
+                "at most all. Use smaller shares, a smaller gap or more rows."
+            )
+        rows = np.arange(n_samples)
+        yield rows[:n_train], rows[n_samples - n_test :]

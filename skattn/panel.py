@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from skattn.horizon import index_offset, next_dates, steps_ahead
+from skattn.horizon import index_offset, next_dates, places, steps_ahead
 from skattn.validation import check_observed
 from skattn.windows import cut
 
@@ -17,9 +17,12 @@ class Panel:
         The series, as sktime's mtypes ``pd.DataFrame``, ``pd-multiindex`` or ``pd_multiindex_hier``.
     X : pandas.DataFrame, default=None
         Exogenous values on the same index, or beyond it.
+    periods : sequence of int, default=()
+        Lengths of the cycles that a window's place in is told, in ascending order.
     """
 
-    def __init__(self, y, X=None):
+    def __init__(self, y, X=None, periods=()):
+        self.periods = periods
         self.columns, self.levels = y.columns, list(y.index.names[:-1])
         self.sensors = sensors(y.columns)
         self.y, self.X = split(y), None if X is None else split(X)
@@ -81,14 +84,21 @@ class Panel:
         series = [values(self.joined(name)) for name in self.y]
         n_targets = len(self.columns)
         future = None if self.X is None else [one[:, n_targets:] for one in series]
-        n_variables = n_targets // len(self.sensors)
-        return cut(series, window_length, horizon, n_targets=n_targets, future=future, n_variables=n_variables)
+        kept = {"n_targets": n_targets, "n_variables": n_targets // len(self.sensors), "periods": self.periods}
+        place = [places(frame.index, self.offsets[name]) for name, frame in self.y.items()] if self.periods else None
+        return cut(series, window_length, horizon, future=future, place=place, **kept)
 
     def last(self, size):
-        """The last `size` rows of each series, (n, size, C), padded in front with NaN if there are fewer."""
+        """The last `size` rows of each series, (n, size, C), padded in front with NaN if there are fewer; and if there
+        are periods, the place of the last one."""
         tails = [values(self.joined(name))[-size:] for name in self.y]
         pads = [((size - len(tail), 0), (0, 0)) for tail in tails]
-        return np.stack([np.pad(tail, pad, constant_values=np.nan) for tail, pad in zip(tails, pads, strict=True)])
+        past = [np.pad(tail, pad, constant_values=np.nan) for tail, pad in zip(tails, pads, strict=True)]
+        arrays = {"past": np.stack(past)}
+        if self.periods:
+            ends = [places(frame.index[-1:], self.offsets[name]) for name, frame in self.y.items()]
+            arrays["place"] = np.concatenate(ends)  # (n,)
+        return arrays
 
     def given(self, X, method, rows):
         """Exogenous frames by series, checked to have the columns of fit and the `rows` (an index by series)."""

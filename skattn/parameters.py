@@ -96,6 +96,9 @@ PARAMETERS = """Parameters
         Map for `spatial_attention`: the strength of the edge from the sensor of a row to that of a column, 0 where
         there is none; :func:`skattn.graph.adjacency_from_coordinates` makes one. The labels of a DataFrame are matched
         with the columns of a series. None leaves all to be learned.
+    coordinates : array-like of shape (n_sensors, 2), default=None
+        Latitude and longitude of the sensors in degrees, in place of a map: the nearer, the stronger the edge, as
+        :func:`skattn.graph.adjacency_from_coordinates` makes it by default.
     adjacency_role : {'bias', 'mask', 'both'}, default='bias'
         Whether the map makes strong edges the more likely ones; lets a sensor look only where there is an edge, which
         for many sensors is also cheaper; or both.
@@ -225,6 +228,7 @@ class Parameters:
     channel_attention: object = None
     spatial_attention: object = None
     adjacency: object = None
+    coordinates: object = None
     adjacency_role: str = "bias"
     sensor_identity: bool = True
     attention_dim: int = 32
@@ -270,6 +274,7 @@ class Parameters:
         "channel_attention": [StrOptions(set(ATTENTIONS)), SubclassOf(Attention), None],
         "spatial_attention": [StrOptions(set(ATTENTIONS)), SubclassOf(Attention), None],
         "adjacency": ["array-like", "sparse matrix", None],
+        "coordinates": ["array-like", None],
         "adjacency_role": [StrOptions({"bias", "mask", "both"})],
         "sensor_identity": ["boolean"],
         "attention_dim": [Interval(Integral, 1, None, closed="left")],

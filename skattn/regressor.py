@@ -19,7 +19,9 @@ class AttentionLSTMRegressor(RegressorMixin, BaseAttentionLSTM):
     __doc__ = f"""Regression on windows of a sequence, by a recurrent network with attention.
 
     A row of X is a window. Rows are independent: a time-ordered table becomes windows by
-    :class:`~skattn.preprocessing.SlidingWindow`, a step of a pipeline. Missing values are NaN and are masked.
+    :class:`~skattn.preprocessing.SlidingWindow`, a step of a pipeline. Missing values are NaN and are masked. Windows
+    of sensors that measure the same channels have four dimensions, (n_samples, n_steps, n_sensors, n_channels); with
+    `spatial_attention` or ``channel_mode='independent'`` every sensor has rows of its own, and y an output for each.
 
     {
         PARAMETERS.replace("{loss_names}", "{'squared_error', 'absolute_error', 'huber'}").replace(
@@ -154,4 +156,5 @@ class AttentionLSTMRegressor(RegressorMixin, BaseAttentionLSTM):
                 )
             self.y_mean_, self.y_scale_, self._multioutput = scaler.mean_, scaler.scale_, y.ndim > 1
         arrays["target"] = ((target - self.y_mean_) / self.y_scale_).astype(self.dtype)[:, None]  # (n, 1, M)
-        return WindowDataset(arrays, index, gap=row_gap(past.shape, target.shape[1]))
+        n_variables = self._sensors and self._sensors[1]
+        return WindowDataset(arrays, index, gap=row_gap(past.shape, target.shape[1]), n_variables=n_variables)

@@ -6,7 +6,8 @@ from skattn.validation import check_observed
 
 
 class RowsAsWindows:
-    """A row of X is a window: (n_samples, n_steps, n_channels), or flattened. For estimators with a `network_`."""
+    """A row of X is a window: (n_samples, n_steps, n_channels), or flattened, or (n_samples, n_steps, n_sensors,
+    n_channels). For estimators with a `network_`."""
 
     def _check_X(self, X, y="no_validation", *, reset=False, **y_checks):
         """Validated past of shape (n, L, C), a view of X wherever dtype and layout allow; with `y` the pair."""
@@ -23,7 +24,7 @@ class RowsAsWindows:
             X = validate_data(self, X, **checks)
         else:
             X, y = validate_data(self, X, y, **checks, **y_checks)
-        past = self._unflatten(X)
+        past, sensors = self._unflatten(X)
         if 0 in past.shape:
             raise ValueError(
                 f"X has windows of {past.shape[1]} steps of {past.shape[2]} channels, but one of each is needed. "
@@ -31,18 +32,27 @@ class RowsAsWindows:
             )
         check_observed(past)
         if reset:
-            self.n_channels_in_ = past.shape[2]
+            self.n_channels_in_, self._sensors = past.shape[2], sensors
         else:
             self._check_shape(past.shape)
+        if sensors != self._sensors:
+            raise ValueError(
+                f"X has windows of {_named(sensors)}, but {_named(self._sensors)} were seen in fit. Pass X of the same "
+                "shape, or fit again."
+            )
         return past if isinstance(y, str) else (past, y)
 
     def _unflatten(self, X):
-        if X.ndim > 3:
+        """X as windows (n, L, C), and how many sensors with how many channels each there are, or None."""
+        if X.ndim > 4:
             raise ValueError(
-                f"X has {X.ndim} dimensions but at most 3 are allowed: (n_samples, n_steps, n_channels). Reshape your "
-                "data, for example with X.reshape(len(X), n_steps, -1)."
+                f"X has {X.ndim} dimensions but at most 4 are allowed: (n_samples, n_steps, n_sensors, n_channels). "
+                "Reshape your data, for example with X.reshape(len(X), n_steps, -1)."
             )
         first = self.layout == "channels_first"
+        if X.ndim == 4:
+            X = X.transpose(0, 3, 1, 2) if first else X
+            return X.reshape(*X.shape[:2], -1), X.shape[2:]
         if X.ndim == 2:
             if X.shape[1] % self.n_channels:
                 raise ValueError(
@@ -51,7 +61,7 @@ class RowsAsWindows:
                 )
             shape = (self.n_channels, -1) if first else (-1, self.n_channels)
             X = X.reshape(len(X), *shape)
-        return X.transpose(0, 2, 1) if first else X
+        return X.transpose(0, 2, 1) if first else X, None
 
     def _check_shape(self, shape):
         config = self.network_.config
@@ -61,3 +71,8 @@ class RowsAsWindows:
                     f"X has windows of {shape[axis]} {unit}, but {type(self).__name__} is expecting {config[size]} "
                     f"{unit}, as seen in fit. Pass windows of {config[size]} {unit}, or fit again."
                 )
+
+
+def _named(sensors):
+    """A pair of numbers of sensors and of their channels, or None, in words."""
+    return "channels without sensors" if sensors is None else "{} sensors with {} channels each".format(*sensors)

@@ -4,6 +4,8 @@ Letters: ``n`` windows, ``T`` steps of a series, ``L`` window_length, ``C`` chan
 ``K`` channels known ahead.
 """
 
+from copy import copy
+
 import numpy as np
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
@@ -17,7 +19,8 @@ class WindowDataset(Dataset):
     ----------
     arrays : dict of ndarray
         Arrays that agree on axis 0: ``past`` of shape (n, L, C), and if there are any ``future`` of shape (n, H, K),
-        ``target`` of shape (n, H, M) and ``weight`` of shape (n, 1, 1). Missing values are NaN.
+        ``place`` of shape (n,), the count along the calendar of the step that a window ends with, ``target`` of shape
+        (n, H, M) and ``weight`` of shape (n, 1, 1). Missing values are NaN.
     index : ndarray of int, default=None
         Which windows of the arrays belong to the dataset, oldest first; None means all.
     age : ndarray of int of shape (n,), default=None
@@ -26,8 +29,11 @@ class WindowDataset(Dataset):
         How many windows before a held-out one must be dropped because they see what it is asked for.
     autoregressive : bool, default=False
         Whether the targets are the first M channels of the past.
-    n_variables : int, default=1
-        How many targets that follow one another belong to one sensor.
+    n_variables : int, default=None
+        How many channels that follow one another belong to one sensor: of the targets in autoregressive windows, and of
+        all in others. None means that others have no sensors.
+    periods : sequence of int, default=()
+        Lengths of the cycles that a ``place`` is told by, in ascending order.
 
     Examples
     --------
@@ -41,7 +47,7 @@ class WindowDataset(Dataset):
     ([5.0, 6.0, 7.0], [8.0, 9.0])
     """
 
-    def __init__(self, arrays, index=None, age=None, gap=0, autoregressive=False, n_variables=1):
+    def __init__(self, arrays, index=None, age=None, gap=0, autoregressive=False, n_variables=None, periods=()):
         n = len(arrays["past"])
         self.arrays = arrays
         self.index = np.arange(n) if index is None else index
@@ -49,6 +55,7 @@ class WindowDataset(Dataset):
         self.gap = gap
         self.autoregressive = autoregressive
         self.n_variables = n_variables
+        self.periods = periods
 
     def __len__(self):
         return len(self.index)
@@ -65,8 +72,9 @@ class WindowDataset(Dataset):
 
     def take(self, positions):
         """The windows at `positions` (an index array or a mask), as a dataset over the same arrays."""
-        index = self.index[positions]
-        return WindowDataset(self.arrays, index, self.age, self.gap, self.autoregressive, self.n_variables)
+        taken = copy(self)
+        taken.index = self.index[positions]
+        return taken
 
     def batches(self, batch_size):
         """Batches in order, as :meth:`__getitems__` makes them."""
@@ -102,10 +110,11 @@ class WindowDataset(Dataset):
             "n_future": self.arrays["future"].shape[2] if "future" in self.arrays else 0,
             "autoregressive": self.autoregressive,
             "n_variables": self.n_variables,
+            "periods": self.periods,
         }
 
 
-def cut(series, window_length, horizon, *, n_targets=None, future=None, n_variables=1):
+def cut(series, window_length, horizon, *, n_targets=None, future=None, n_variables=1, place=None, periods=()):
     """Cut a series, or a panel of them, into all its windows, without copying them.
 
     Parameters
@@ -122,6 +131,10 @@ def cut(series, window_length, horizon, *, n_targets=None, future=None, n_variab
         Values known ahead, on the steps of `series`.
     n_variables : int, default=1
         How many targets that follow one another belong to one sensor.
+    place : ndarray of shape (T,), or list of such arrays, default=None
+        Counts of the steps of `series` along the calendar.
+    periods : sequence of int, default=()
+        Lengths of the cycles that a `place` is told by, in ascending order.
 
     Returns
     -------
@@ -145,9 +158,11 @@ def cut(series, window_length, horizon, *, n_targets=None, future=None, n_variab
     target = steps(values[window_length:, :n_targets], horizon)  # (n, H, M)
     arrays = {"past": past, "target": target}
     if future is not None:
-        arrays["future"] = steps(_join(future if isinstance(future, list) else [future])[window_length:], horizon)
+        arrays["future"] = steps(_join(future)[window_length:], horizon)
+    if place is not None:
+        arrays["place"] = _join(place)[window_length - 1 : len(values) - horizon]
     index, age = _places([len(one) for one in panel], span)
-    return WindowDataset(arrays, index, age, horizon - 1, autoregressive=True, n_variables=n_variables)
+    return WindowDataset(arrays, index, age, horizon - 1, True, n_variables, periods)
 
 
 def row_gap(shape, n_outputs=1):
@@ -174,7 +189,10 @@ def distinct_steps(windows):
 
 
 def _join(panel):
-    return panel[0] if len(panel) == 1 else np.concatenate(panel)
+    """The series of a panel as one, without a copy where there is one alone."""
+    if isinstance(panel, list):
+        return panel[0] if len(panel) == 1 else np.concatenate(panel)
+    return panel
 
 
 def _places(lengths, span):

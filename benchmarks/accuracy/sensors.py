@@ -1,4 +1,5 @@
-"""Sensors: wind, flu and chickenpox of many places, with attention over them and without, and a planted network.
+"""Sensors: wind, flu, chickenpox, traffic and air of many places, with attention over them and without, and a planted
+network.
 
 Run: python -m benchmarks.accuracy.sensors
 
@@ -27,8 +28,8 @@ from skattn.graph import adjacency_from_coordinates
 from skattn.windows import steps
 
 SEEDS = (0, 1, 2)
-# One setting for all series; the level and dropout are those with the least loss on what is held out.
-PARAMS = {
+# One setting for slow series and one for traffic; each is the one with the least loss on what is held out.
+SLOW = {
     "normalization": "global",
     "dropout": 0.2,
     "encoder": "gru",
@@ -42,7 +43,34 @@ PARAMS = {
     "max_epochs": 50,
     "max_time": 150.0,
 }
+TRAFFIC = {
+    "normalization": "global",
+    "linear_skip": False,
+    "dropout": 0.3,
+    "encoder": "transformer",
+    "attention": None,
+    "channel_mode": "independent",
+    "patch_length": 12,
+    "hidden_size": 128,
+    "embedding_dim": 128,
+    "num_layers": 3,
+    "num_heads": 4,
+    "loss": "absolute_error",
+    "optimizer": "adamw",
+    "weight_decay": 1e-3,
+    "lr": 0.002,
+    "lr_schedule": "cosine",
+    "batch_size": 64,
+    "early_stopping": False,
+    "max_epochs": 16,
+}
 SPATIAL = {"spatial_attention": "multihead"}
+
+MEASURES = {
+    "MAE": lambda errors, axes: np.nanmean(abs(errors), axes),
+    "MSE": lambda errors, axes: np.nanmean(errors**2, axes),
+    "RMSE": lambda errors, axes: np.nanmean(errors**2, axes) ** 0.5,
+}
 
 
 @dataclass(frozen=True)
@@ -55,7 +83,11 @@ class Task:
     leads: tuple  # steps ahead that are judged
     year: int  # rows, of the historical average
     adjacency: object
-    squared: bool = False  # MSE, not its root
+    measure: str = "RMSE"
+    pooled: bool = False  # all leads in one number
+    smooth: int = 1  # rows, over which the historical average is smoothed
+    params: object = None  # of the network, SLOW if there are none
+    periods: tuple = ()  # that the network is told its place in
 
     @property
     def values(self):
@@ -66,25 +98,52 @@ class Task:
 def wind():
     frame = irish_wind()
     adjacency = adjacency_from_coordinates(IRISH_STATIONS)
-    return Task(frame, len(frame) * 4 // 5, 21, (1,), 365, adjacency.to_numpy())
+    return Task(frame, len(frame) * 4 // 5, 21, (1,), 365, adjacency.to_numpy(), smooth=30)
 
 
 def influenza():
     frame, adjacency = flu()
-    return Task(frame, round(0.7 * len(frame)), 20, (2, 3, 5, 10, 15), 52, adjacency.to_numpy())
+    return Task(frame, round(0.7 * len(frame)), 20, (2, 3, 5, 10, 15), 52, adjacency.to_numpy(), smooth=4)
 
 
 def pox():
     frame, adjacency = chickenpox()
-    return Task(frame, round(0.9 * len(frame)), 8, (1,), 52, adjacency.to_numpy(), squared=True)
+    return Task(frame, round(0.9 * len(frame)), 8, (1,), 52, adjacency.to_numpy(), "MSE", smooth=4)
 
 
 def planted(seed=0):
     X, delays, _ = make_sensor_network(2000, 12, random_state=seed)
-    return Task(pd.DataFrame(X), 1600, 12, (1,), 12, (delays > 0).astype(float), squared=True)
+    return Task(pd.DataFrame(X), 1600, 12, (1,), 12, (delays > 0).astype(float), "MSE")
 
 
-TASKS = {"Irish wind": wind, "flu, 49 states": influenza, "chickenpox": pox, "planted": planted}
+def metr():
+    frame, adjacency = metr_la()
+    traffic = {"params": TRAFFIC, "periods": (288, 2016), "smooth": 3}
+    return Task(frame, len(frame) * 4 // 5, 12, (3, 6, 12), 2016, adjacency.to_numpy(), "MAE", **traffic)
+
+
+def los():
+    frame, adjacency = los_loop()
+    traffic = {"params": TRAFFIC | LOS, "periods": (288,), "smooth": 3}
+    return Task(frame, len(frame) * 4 // 5, 12, (1, 2, 3), 288, adjacency.to_numpy(), pooled=True, **traffic)
+
+
+def air():
+    frame, coordinates = beijing_air()
+    adjacency = adjacency_from_coordinates(coordinates).to_numpy()
+    params = SLOW | {"loss": "absolute_error"}
+    return Task(frame, len(frame) * 4 // 5, 24, (1, 6, 12), 24, adjacency, "MAE", params=params, periods=(24,))
+
+
+TASKS = {
+    "Irish wind": wind,
+    "flu, 49 states": influenza,
+    "chickenpox": pox,
+    "planted": planted,
+    "METR-LA, 29 loops": metr,
+    "Los-loop": los,
+    "Beijing air": air,
+}
 
 # ---------------------------------------------------------------------------------------------------------- models
 # Each takes a task and a seed, and gives forecasts (n, leads, S) of all rows from `test` on, from the window that ends
@@ -96,11 +155,10 @@ def persistence(task, seed):
 
 
 def historical_average(task, seed):
-    """The mean of a day of the year, smoothed over a month, in the training rows; of all if they are too few."""
+    """The mean of a place in the year, or in the week or day, smoothed, in the training rows."""
     train, place = task.values[: task.test], np.arange(len(task.frame)) % task.year
     means = pd.DataFrame(train).groupby(place[: task.test]).mean().reindex(range(task.year)).interpolate()
-    wide = max(1, task.year // 12)
-    rolled = pd.concat([means] * 3).rolling(wide, center=True, min_periods=1).mean()
+    rolled = pd.concat([means] * 3).rolling(task.smooth, center=True, min_periods=1).mean()
     course = rolled.to_numpy()[task.year : 2 * task.year]
     return np.repeat(course[place[task.test :]][:, None], len(task.leads), 1)
 
@@ -152,9 +210,10 @@ def plain_lstm(task, seed):
 
 
 def attention_lstm(task, seed, **changes):
-    regressor = AttentionLSTMRegressor(**{**PARAMS, **changes}, random_state=seed)
+    regressor = AttentionLSTMRegressor(**{**(task.params or SLOW), **changes}, random_state=seed)
     frame, horizon = task.frame.reset_index(drop=True), max(task.leads)
-    forecaster = AttentionLSTMForecaster(regressor, task.window_length, horizon)
+    cycles = {"periods": task.periods or None, "periods_role": "embed"}
+    forecaster = AttentionLSTMForecaster(regressor, task.window_length, horizon, **cycles)
     forecaster.fit(frame[: task.test])
     padded = pd.concat([frame, frame.iloc[[-1] * horizon]], ignore_index=True)  # so that the last windows are cut too
     forecasts = forecaster.regressor_.predict_windows(forecaster.windows(padded))  # (n, H, S)
@@ -199,16 +258,13 @@ def measure(name, model):
             if name == "planted" and hasattr(forecaster, "sensor_graph_"):
                 precisions.append(precision(task.adjacency, forecaster.sensor_graph_.to_numpy()))
         wanted = task.frame.to_numpy(float)[task.test :, None]  # (n, 1, S)
-        error = np.nanmean((forecast - wanted) ** 2, (0, 2))
-        errors.append(error if task.squared else error**0.5)
-    table = {
-        f"{lead} ahead": spread([float(error[place]) for error in errors]) for place, lead in enumerate(task.leads)
-    }
+        misses = forecast - wanted  # (n, leads, S)
+        errors.append(np.atleast_1d(MEASURES[task.measure](misses, None if task.pooled else (0, 2))))
     return {
         "data": name,
-        "measure": "MSE" if task.squared else "RMSE",
+        "measure": task.measure,
         "model": model,
-        "errors": "; ".join(f"{value}" for value in table.values()),
+        "errors": "; ".join(spread(seeds) for seeds in np.transpose(errors).tolist()),
         "precision of the graph": spread(precisions) if precisions else "",
         "seconds a fit": mean(seconds),
     }

@@ -27,7 +27,7 @@ SETTINGS = {
 def series():
     """Series with window, horizon and the rows that are for training and for test."""
     hours = etth1().astype(np.float32).reset_index(drop=True)
-    speed = metr_la().astype(np.float32).reset_index(drop=True)
+    speed = metr_la()[0].astype(np.float32).reset_index(drop=True)
     return {
         "ETTh1": (hours, 96, 24, slice(4320, 8640), slice(11520, 14400)),
         "METR-LA, 29 sensors": (speed, 12, 12, slice(20000, 27417), slice(-6855, None)),

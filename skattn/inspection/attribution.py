@@ -131,22 +131,25 @@ def _integrate(subject, n_steps):
     except ImportError:
         raise ImportError("integrated_gradients needs captum. Install it with `pip install skattn[explain]`.") from None
     core, level, found = subject.core, subject.level(), []
-    method = IntegratedGradients(lambda *inputs: _outcome(core.network_, *inputs))
+    others = {name: values for name, values in subject.arrays.items() if name in ("future", "place")}
+    method = IntegratedGradients(
+        lambda past, chosen, *rest: _outcome(core.network_, past, chosen, dict(zip(others, rest, strict=True)))
+    )
     chosen = subject.predict().argmax(1)  # (n,), of a classifier the class
-    arrays = [subject.past, level, chosen, *(subject.arrays[name] for name in ("future",) if name in subject.arrays)]
+    arrays = [subject.past, level, chosen, *others.values()]
     with core._limit_threads(), torch.backends.cudnn.flags(enabled=False):  # cuDNN has no gradients when it predicts
         core.network_.eval()
         for start in range(0, len(subject.past), 32):
             device = core.network_.head.bias.device
-            past, base, *others = (torch.tensor(values[start : start + 32], device=device) for values in arrays)
-            one = method.attribute(past, base.expand_as(past), additional_forward_args=(*others,), n_steps=n_steps)
+            past, base, *rest = (torch.tensor(values[start : start + 32], device=device) for values in arrays)
+            one = method.attribute(past, base.expand_as(past), additional_forward_args=(*rest,), n_steps=n_steps)
             found.append(torch.nan_to_num(one).cpu().numpy())
     return np.concatenate(found)
 
 
-def _outcome(network, past, chosen, future=None):
+def _outcome(network, past, chosen, others):
     """What is explained, (B,): the mean of the outputs, or the probability of the `chosen` class."""
-    outputs = network.predict(past, future).flatten(1)  # (B, outputs)
+    outputs = network.predict(past, **others).flatten(1)  # (B, outputs)
     return outputs.gather(1, chosen[:, None])[:, 0] if network.config["head"] == "class" else outputs.mean(1)
 
 

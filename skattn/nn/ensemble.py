@@ -49,14 +49,14 @@ class Ensemble(AttentionLSTM):
         super().set_level(name, share)
         self._share()
 
-    def forward(self, past, future=None):
+    def forward(self, past, future=None, place=None):
         """Run windows through all members, as :meth:`AttentionLSTM.forward` does.
 
         Parameters of the forecast and attention weights are averaged, but in training the parameters of all members are
         returned, (E, B, H, M, P).
         """
-        lead = super().forward(past, future)
-        outputs = lead, *(other(past, future) for other in self.others)
+        lead = super().forward(past, future, place)
+        outputs = lead, *(other(past, future, place) for other in self.others)
         params = torch.stack([output.params for output in outputs])  # (E, B, H, M, P)
         params = params if self.training else params.mean(0)  # (E, B, H, M, P) or (B, H, M, P)
         averaged = {name: _mean([getattr(output, name) for output in outputs]) for name in AVERAGED}

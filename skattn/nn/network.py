@@ -13,7 +13,7 @@ from torch import nn
 from skattn.nn.activation import ACTIVATIONS
 from skattn.nn.attention import ATTENTIONS
 from skattn.nn.dual_stage import DualStage
-from skattn.nn.embedding import Embedding
+from skattn.nn.embedding import Calendar, Embedding
 from skattn.nn.encoder import ENCODERS
 from skattn.nn.head import HEADS
 from skattn.nn.normalization import NORMALIZATIONS
@@ -52,8 +52,13 @@ class AttentionLSTM(nn.Module):
     autoregressive : bool, default=False
         Whether the targets are the first M channels of the window: only then is the level of a window put back into
         its forecast.
-    n_variables : int, default=1
-        Targets ``V`` of a sensor, which follow one another: sensors have rows of their own, not each of their targets.
+    n_variables : int, default=None
+        Channels ``V`` of a sensor, which follow one another: sensors have rows of their own. Of an autoregressive
+        network the targets are the sensors' channels, and None stands for 1; of another all channels are, each sensor
+        has as many targets, and None means that there are no sensors.
+    periods : sequence of int, default=()
+        Lengths of cycles in steps, in ascending order: for each place in one that a window can end at, a vector is
+        learned.
     n_params : int, default=1
         Parameters per target ``P``: the number of classes for the head ``"class"``.
     head, loss, attention, attention_position, attention_activation, attention_noise, \
@@ -70,7 +75,8 @@ patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dro
         n_targets=1,
         n_future=0,
         autoregressive=False,
-        n_variables=1,
+        n_variables=None,
+        periods=(),
         n_params=1,
         head="point",
         loss="squared_error",
@@ -101,30 +107,43 @@ patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dro
         self.autoregressive = autoregressive
         self.normalization = component(NORMALIZATIONS, normalization)(n_channels, n_targets if autoregressive else None)
         self.dual_stage = self.channel_attention = self.input_attention = self.state_attention = None
-        self.spatial_attention = self.identity = None
+        self.spatial_attention = self.identity = self.calendar = None
         over_time, over_channels = (
             None if choice is None else component(ATTENTIONS, choice) for choice in (attention, channel_attention)
         )
-        by_target = autoregressive and (channel_mode == "independent" or spatial_attention is not None)
-        self.by_target = by_target and encoder != "dual_stage"
+        self.n_own = n_targets if autoregressive else n_channels  # channels that sensors have, before the drivers
+        self.n_variables = n_variables or int(autoregressive)
+        self.by_target = self.n_variables and (channel_mode == "independent" or spatial_attention is not None)
+        self.by_target = bool(self.by_target) and encoder != "dual_stage"
         sizes = attention_dim, num_heads, component(ACTIVATIONS, attention_activation)
         if spatial_attention is not None:
             self.spatial_attention = self._spatial_attention(sizes)
         if encoder == "dual_stage":
             stages = over_time, over_channels or over_time
             n_own = n_targets if autoregressive else 0
+            if periods:
+                raise ValueError(
+                    "encoder='dual_stage' cannot be told the place in a cycle. Use periods_role='subtract', or another "
+                    "encoder."
+                )
             self.dual_stage = DualStage(window_length, n_channels, n_own, hidden_size, *stages, *sizes, attention_noise)
             over_time = over_channels = None
         else:
             if self.by_target and sensor_identity:
-                self.identity = nn.Parameter(torch.zeros(n_targets // n_variables, 1, embedding_dim))
-            width = n_channels - n_targets + n_variables if self.by_target else n_channels
-            width += num_heads * n_variables if self.spatial_attention else 0
+                self.identity = nn.Parameter(torch.zeros(self.n_sensors, 1, embedding_dim))
+            width = n_channels - self.n_own + self.n_variables if self.by_target else n_channels
+            width += num_heads * self.n_variables if self.spatial_attention else 0
             self.embedding = Embedding(patch_length * width, embedding_dim, -(-window_length // patch_length))
+            self.calendar = Calendar(periods, embedding_dim) if periods else None
             self.encoder = _encoder(encoder, embedding_dim, hidden_size, num_layers, num_heads, dropout)
         self.dropout = Dropout(dropout)
         block = min(patch_length, horizon)
-        n_each = n_variables if self.by_target else n_targets
+        n_each, odd = divmod(n_targets, self.n_sensors if self.by_target else 1)
+        if odd:
+            raise ValueError(
+                f"y has {n_targets} outputs but {self.n_sensors} sensors need as many each. Pass y of shape "
+                f"(n_samples, {self.n_sensors}), or use channel_mode='mixed' without spatial_attention."
+            )
         self.head = component(HEADS, head)(hidden_size, horizon, n_each, n_params, loss, block)
 
         self._add_attentions(over_time, over_channels, sizes)
@@ -142,12 +161,12 @@ patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dro
         config = self.config
         if not self.by_target:
             raise ValueError(
-                f"spatial_attention={config['spatial_attention']!r} lets each target look at the windows of others, "
-                f"but there are none: autoregressive = {self.autoregressive}, encoder = {config['encoder']!r}. Use "
-                "AttentionLSTMForecaster with an encoder other than 'dual_stage', or channel_attention."
+                f"spatial_attention={config['spatial_attention']!r} lets each sensor look at the windows of others, "
+                f"but there are none: n_variables = {config['n_variables']}, encoder = {config['encoder']!r}. Use "
+                "AttentionLSTMForecaster, or X of shape (n_samples, n_steps, n_sensors, n_channels), with an encoder "
+                "other than 'dual_stage', or channel_attention."
             )
-        n_variables = config["n_variables"]
-        shape = config["window_length"] * n_variables, config["n_targets"] // n_variables, config["embedding_dim"]
+        shape = config["window_length"] * self.n_variables, self.n_sensors, config["embedding_dim"]
         return SpatialAttention(
             component(ATTENTIONS, config["spatial_attention"]),
             *shape,
@@ -171,7 +190,7 @@ patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dro
         if over_time is not None and position in ("state", "both"):
             self.state_attention = StateAttention(over_time, config["hidden_size"], self.head.n_blocks, *sizes)
 
-    def forward(self, past, future=None):
+    def forward(self, past, future=None, place=None):
         """Run windows through the network.
 
         Parameters
@@ -180,6 +199,8 @@ patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dro
             Values, NaN where missing.
         future : Tensor of shape (B, H, K), default=None
             Values known ahead, NaN where missing.
+        place : int Tensor of shape (B,), default=None
+            Counts along the calendar of the steps that the windows end with.
 
         Returns
         -------
@@ -187,7 +208,7 @@ patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dro
         """
         x, observed, loc_scale = self._normalise(past)  # (B, L, C)
         if self.dual_stage is None:
-            rows, (states, z), mask, channel, input_, spatial = self._encode(x, observed)  # (R, S, E), (R, 1, E)
+            rows, (states, z), mask, channel, input_, spatial = self._encode(x, observed, place)  # (R, S, E), (R, 1, E)
             state = None
         else:
             z, channel, state = self.dual_stage(x, observed)  # (B, 1, E), (B, N, L, K), (B, N, L + 1, L)
@@ -210,7 +231,7 @@ patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dro
         skip = 0.0 if self.skip is None else self.skip(x, future)  # (B, H, M, P)
         return Output(self.gate(params) + skip, loc_scale, observed, channel, input_, state, skip, spatial)
 
-    def _encode(self, x, observed):
+    def _encode(self, x, observed, place):
         """Steps of rows that were observed, states and their summary, their mask, and the weights of channels, of
         inputs and of sensors. A row is a window, or a target of it with the drivers."""
         channel = input_ = spatial = None
@@ -226,28 +247,28 @@ patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dro
         z, mask = self.embedding(values, patched), patched.any(-1)  # (R, S, D), (R, S)
         if self.identity is not None:
             z = (z.unflatten(0, (len(x), -1)) + self.identity).flatten(0, 1)  # (R, S, D)
+        if self.calendar is not None:
+            z = z + self.calendar(place).repeat_interleave(len(z) // len(x), 0).unsqueeze(1)  # (R, S, D)
         if self.input_attention is not None:
             z, input_ = self.input_attention(z, mask)  # (R, S, D), (R, N, 1, S)
         return there.any(-1), self.encoder(z, mask), mask, channel, input_, spatial
 
     def _fold(self, x):
         """Each target, or the targets of a sensor, beside the drivers, as rows of their own (R, L, V + K)."""
-        own, drivers = self._own(x), x[..., self.config["n_targets"] :]  # (B, R / B, L, V), (B, L, K)
+        own, drivers = self._own(x), x[..., self.n_own :]  # (B, R / B, L, V), (B, L, K)
         drivers = drivers.unsqueeze(1).expand(-1, own.shape[1], -1, -1)  # (B, R / B, L, K)
         return torch.cat([own, drivers], -1).flatten(0, 1)  # (R, L, V + K)
 
     def _own(self, x):
-        """The targets of `x` (B, L, C) by sensor, (B, R / B, L, V)."""
-        own = x[..., : self.config["n_targets"]].unflatten(2, (-1, self.config["n_variables"]))  # (B, L, R / B, V)
-        return own.transpose(1, 2)  # (B, R / B, L, V)
+        """The channels of `x` (B, L, C) by sensor, (B, R / B, L, V)."""
+        return x[..., : self.n_own].unflatten(2, (-1, self.n_variables)).transpose(1, 2)  # (B, R / B, L, V)
 
     def _of_steps(self, weights, rows):
         """Weights of patches (R, N, Q, S) as those of steps (B, N, Q, L), the mean over the targets."""
         weights = spread(weights, rows, self.config["patch_length"])  # (R, N, Q, L)
         if not self.by_target:
             return weights
-        n_rows = self.config["n_targets"] // self.config["n_variables"]
-        weights = weights.unflatten(0, (-1, n_rows)).sum(1)  # (B, N, Q, L)
+        weights = weights.unflatten(0, (-1, self.n_sensors)).sum(1)  # (B, N, Q, L)
         return weights / weights.sum(-1, keepdim=True).clamp(min=1e-30)
 
     def set_level(self, name, share=None):
@@ -271,6 +292,11 @@ patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dro
             self.gate.share.copy_(share)
 
     @property
+    def n_sensors(self):
+        """Sensors that have channels of their own; 0 if channels are of none."""
+        return self.n_own // self.n_variables if self.n_variables else 0
+
+    @property
     def kinds(self):
         """Which attentions there are, of 'channel', 'spatial', 'input' and 'state'."""
         if self.dual_stage is not None:
@@ -283,9 +309,9 @@ patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dro
         """Windows to forecast at a time: 128, the fastest on a CPU, or fewer where each has many targets."""
         return max(1, CHUNK // max(CHUNK // 128, self.config["n_targets"]))
 
-    def predict(self, past, future=None):
+    def predict(self, past, future=None, place=None):
         """Forecast in the units of the targets: (B, H, M), or (B, H, M, P) for classes."""
-        output = self(past, future)
+        output = self(past, future, place)
         return self.head.predict(self.rescale(output))
 
     def rescale(self, output):
@@ -298,10 +324,11 @@ patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dro
         """Loss of each element (B, H, M) of `target`, which is normalised as the window was."""
         return self.head.loss(output.params, self._normalise_target(target, output.loc_scale))
 
-    def linear_rows(self, past, target, weight, future=None):
+    def linear_rows(self, past, target, weight, future=None, place=None):
         """Windows as rows of the regression of the skip: features beside a one, outputs, and weights.
 
-        Rows that lack a target have no weight. Errors of all rows are in units of the training data.
+        Rows that lack a target have no weight. Errors of all rows are in units of the training data. The skip does not
+        read the calendar.
         """
         x, _, (loc, scale) = self._normalise(past)  # (B, L, C), (B, 1, C)
         future = None if future is None else self._normalise_future(future)[0]  # (B, H, K)
