@@ -2,7 +2,6 @@
 
 import sys
 from contextlib import nullcontext
-from functools import lru_cache
 from inspect import signature
 from warnings import warn
 
@@ -16,7 +15,6 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import EarlyStopping, GradientNormClipping, LRScheduler
 from skorch.helper import predefined_split
-from threadpoolctl import ThreadpoolController
 
 from skattn.callbacks import FiniteLoss, SklearnBridge, TimeLimit
 from skattn.graph import find_adjacency
@@ -24,6 +22,7 @@ from skattn.net import HoldoutLast, WindowNet
 from skattn.nn.ensemble import make_network
 from skattn.nn.network import component
 from skattn.nn.random import DrawFrom, Noisy
+from skattn.parallel import Workers, thread_controller
 from skattn.parameters import LR_SCHEDULES, NETWORK_PARAMETERS, OPTIMIZERS, Parameters
 from skattn.parts import LEVELS, hold, shrink_network, solve_linear, window_losses
 from skattn.rows import RowsAsWindows
@@ -88,20 +87,21 @@ class BaseAttentionLSTM(RowsAsWindows, Parameters, CallbackSupportMixin, BaseEst
 
     def predict_windows(self, windows):
         """Forecasts of shape (n, H, M), or (n, H, M, P) for classes, in the units of the targets."""
-        return np.concatenate([self.network_.predict(**batch).cpu().numpy() for batch, _ in self._batches(windows)])
+        return np.concatenate(self._map(windows, lambda batch, _: self.network_.predict(**batch)))
 
     def loss_windows(self, windows):
         """Loss of training of each window, (n,), over the targets that were observed; NaN where none was."""
-        losses = []
-        for batch, target in self._batches(windows):
+
+        def loss_of(batch, target):
             loss = window_losses(self.network_, self.network_(**batch), target)
             if loss is None:
                 raise ValueError(
                     "loss returned a single number, but that of each window is wanted. Use a loss with an attribute "
                     "`reduction`, or one that returns the shape of its target."
                 )
-            losses.append(loss.cpu().numpy())
-        return np.concatenate(losses)
+            return loss
+
+        return np.concatenate(self._map(windows, loss_of))
 
     def attend_windows(self, windows, kind="temporal", per_head=False):
         """Attention weights of shape (n, Q, size), or (n, N, Q, size) per head: Q queries, size steps or channels.
@@ -116,13 +116,14 @@ class BaseAttentionLSTM(RowsAsWindows, Parameters, CallbackSupportMixin, BaseEst
             Whether each head is given, or the mean over the heads.
         """
         check_kind(self.network_, kind, type(self).__name__)
-        chunks = []
-        for batch, _ in self._batches(windows):
+
+        def weights_of(batch, _):
             weights = read_weights(self.network_(**batch), kind)  # (B, N, Q, size)
             if kind == "spatial":
                 weights = self.network_.spatial_attention.spread(weights)  # (B, N, M, M)
-            chunks.append((weights if per_head else weights.mean(1)).cpu().numpy())
-        return np.concatenate(chunks)
+            return weights if per_head else weights.mean(1)
+
+        return np.concatenate(self._map(windows, weights_of))
 
     def attention_weights(self, X, kind="temporal", per_head=False, per_horizon=True):
         """What the prediction for each window looked at.
@@ -161,14 +162,24 @@ class BaseAttentionLSTM(RowsAsWindows, Parameters, CallbackSupportMixin, BaseEst
             return pd.DataFrame(weights, index=X.index, columns=columns)
         return weights.reshape(*weights.shape[:-1], past.shape[1], -1) if kind == "joint" else weights
 
-    def _batches(self, windows):
-        """Inputs of the network and targets, batch by batch, with the network in a state fit for predicting."""
-        device = find_device(self.device)
-        if self.network_.training or self.network_.head.bias.device != device:
-            self.network_.to(device).eval()  # walks through all modules: a third of the time of a single forecast
-        with torch.inference_mode(), self._limit_threads():
-            for batch, (target, _) in windows.batches(self.network_.chunk):
-                yield {name: values.to(device) for name, values in batch.items()}, target.to(device)
+    def _map(self, windows, function):
+        """What a function makes of the inputs of the network and the targets, batch by batch, as a list of arrays."""
+        device, network, n_threads = find_device(self.device), self.network_, self.n_threads or torch.get_num_threads()
+        if network.training or network.head.bias.device != device:
+            network.to(device).eval()  # walks through all modules: a third of the time of a single forecast
+
+        def values(start):
+            batch, (target, _) = windows.__getitems__(slice(start, start + network.chunk))
+            with torch.inference_mode():
+                batch = {name: array.to(device) for name, array in batch.items()}
+                return function(batch, target.to(device)).cpu().numpy()
+
+        starts = range(0, len(windows), network.chunk)
+        with self._limit_threads():
+            if min(n_threads, len(starts)) == 1 or device.type != "cpu" or not network.work:
+                return list(map(values, starts))
+            with Workers(n_threads) as workers:
+                return workers.map(values, starts)
 
     # ------------------------------------------------------------------ training
 
@@ -235,11 +246,12 @@ class BaseAttentionLSTM(RowsAsWindows, Parameters, CallbackSupportMixin, BaseEst
         train_split = valid and predefined_split(valid)
         net = self._make_net(epochs, train_split, [("finite_loss", finite), *callbacks])
         previous, self.net_ = self.__dict__.get("net_"), net
-        with self._limit_threads(), self.network_.ungated():
+        with Workers(self.n_threads or torch.get_num_threads()) as workers, self._limit_threads():
             net.initialize()
             if previous is not None and isinstance(previous.optimizer_, type(net.optimizer_)):
                 net.optimizer_.state.update(previous.optimizer_.state)
-            net.partial_fit(windows)
+            with self.network_.ungated(), net.sharing(workers):
+                net.partial_fit(windows)
         net.train_split = None  # it would keep the held-out windows, and with them the series
         self._check_finite_loss(finite)
         for epoch in net.history:
@@ -317,7 +329,7 @@ class BaseAttentionLSTM(RowsAsWindows, Parameters, CallbackSupportMixin, BaseEst
                 return nullcontext()
             n_threads = 1
         torch.get_num_threads()  # a new thread asks torch for its number first, which would undo the limit later
-        return _thread_controller().limit(limits=int(n_threads))
+        return thread_controller().limit(limits=int(n_threads))
 
     def _bridge(self, X, y):
         """scikit-learn's callbacks as a callback of skorch."""
@@ -369,11 +381,6 @@ class BaseAttentionLSTM(RowsAsWindows, Parameters, CallbackSupportMixin, BaseEst
             hold(self.network_)
         self._generator = torch.Generator().manual_seed(generator_state[0])
         self._generator.set_state(torch.from_numpy(generator_state[1].copy()))
-
-
-@lru_cache
-def _thread_controller():
-    return ThreadpoolController()
 
 
 def _caller_level():

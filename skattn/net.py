@@ -1,10 +1,16 @@
 """The training loop: skorch's, with whole batches gathered at once and the loss asked of the network's head."""
 
+from contextlib import contextmanager, nullcontext
+from functools import partial
+
 import numpy as np
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import EpochTimer, PassthroughScoring, PrintLog, ProgressBar
 from skorch.utils import to_tensor
+
+from skattn.nn.random import Noisy, noise_from
+from skattn.parallel import n_chunks
 
 
 class WindowNet(NeuralNet):
@@ -19,6 +25,8 @@ class WindowNet(NeuralNet):
     **kwargs
         As for :class:`skorch.NeuralNet`.
     """
+
+    workers = noise = None
 
     def __init__(self, module, generator, **kwargs):
         super().__init__(
@@ -55,12 +63,51 @@ class WindowNet(NeuralNet):
                 if name in ("epoch_timer", "train_loss"):
                     callback.on_epoch_end(self)
 
+    @contextmanager
+    def sharing(self, workers):
+        """Within this context threads share large batches, on a CPU. Callbacks are told no `y_pred` of such a step."""
+        if torch.device(self.device).type == "cpu":
+            noisy = (module for module in self.module_.modules() if isinstance(module, Noisy) and module.amount)
+            self.workers, self.noise = workers, getattr(next(noisy, None), "generator", None)
+        try:
+            yield
+        finally:
+            self.workers = self.noise = None
+
+    def train_step_single(self, batch, **fit_params):
+        """skorch's step of training, or the same in chunks that threads share."""
+        inputs, (target, weight) = batch
+        n_parts = 1
+        if self.workers is not None and self.module_.head.by_element:
+            n_parts = n_chunks(len(target) * self.module_.work, len(target))
+        if n_parts == 1:
+            return super().train_step_single(batch, **fit_params)
+        self._set_training(True)
+        weight = _weights(target, weight)  # (B, H, M)
+        weight = weight / weight.sum().clamp_min(torch.finfo(target.dtype).tiny)
+        seeds = [None] * n_parts
+        if self.noise is not None:
+            seeds = torch.randint(1 << 62, (n_parts,), generator=self.noise).tolist()
+        chunks = zip(*(one.tensor_split(n_parts) for one in (target, weight, *inputs.values())), strict=True)
+        losses = [
+            partial(self._chunk_loss, seed, dict(zip(inputs, arrays, strict=True)), target, weight)
+            for seed, (target, weight, *arrays) in zip(seeds, chunks, strict=True)
+        ]
+        parameters = [one for one in self.module_.parameters() if one.requires_grad]
+        return {"loss": self.workers.gradients(losses, parameters), "y_pred": None}
+
+    def _chunk_loss(self, seed, inputs, target, weight):
+        """What a chunk of a batch, with noise of its own, has of the loss of the batch."""
+        with nullcontext() if seed is None else noise_from(torch.Generator().manual_seed(seed)):
+            output = self.module_(**inputs)
+        losses = self.module_.loss(output, torch.nan_to_num(target))  # (b, H, M)
+        return (losses * weight).sum()
+
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Weighted mean of the loss over the targets that were observed."""
         target, weight = to_tensor(y_true, device=self.device)
-        observed = ~torch.isnan(target)
-        weight = observed * weight if len(weight) else observed.to(target.dtype)
-        losses = self.module_.loss(y_pred, torch.where(observed, target, 0.0))
+        weight = _weights(target, weight)
+        losses = self.module_.loss(y_pred, torch.nan_to_num(target))
         if losses.dim() == 0 and weight.min() == weight.max():
             return losses
         if losses.dim() == 0:
@@ -69,6 +116,12 @@ class WindowNet(NeuralNet):
                 "Use a loss with an attribute `reduction`, or one that returns the shape of its target."
             )
         return (losses * weight).sum() / weight.sum().clamp_min(torch.finfo(target.dtype).tiny)
+
+
+def _weights(target, weight):
+    """Weight of each target (B, H, M), zero where it was not observed; `weight` is (B, 1, 1), or empty."""
+    observed = ~torch.isnan(target)
+    return observed * weight if len(weight) else observed.to(target.dtype)
 
 
 class Batches:

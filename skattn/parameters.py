@@ -6,6 +6,7 @@ from numbers import Integral, Real
 import torch
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
+from skattn import optim
 from skattn.nn import ACTIVATIONS, ATTENTIONS, ENCODERS, NORMALIZATIONS, Activation, Attention, Normalization
 
 
@@ -26,10 +27,10 @@ class SubclassOf(HasMethods):
 
 USER_LOSS = [SubclassOf(torch.nn.Module), torch.nn.Module]
 OPTIMIZERS = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "sgd": torch.optim.SGD,
-    "rmsprop": torch.optim.RMSprop,
+    "adam": optim.Adam,
+    "adamw": optim.AdamW,
+    "sgd": optim.SGD,
+    "rmsprop": optim.RMSprop,
 }
 
 # What skorch's LRScheduler is given for each schedule, for a training of `epochs` epochs.

@@ -42,6 +42,11 @@ class Head(nn.Module, ABC):
         return params[:, : self.horizon]  # (B, H, M, P)
 
     @property
+    def by_element(self):
+        """Whether the loss is known to be one of each element, by itself."""
+        return self.criterion in LOSSES.values()
+
+    @property
     def squares(self):
         """Whether the loss is the squared error."""
         return self.criterion is _squared_error or type(self.criterion) is nn.MSELoss

@@ -305,6 +305,14 @@ patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dro
         return {kind for kind in places if getattr(self, f"{kind}_attention") is not None}
 
     @property
+    def work(self):
+        """Numbers in the states of a layer, for one window; 0 where it is Python that takes the time, step by step."""
+        if self.dual_stage is not None:
+            return 0
+        steps = -(-self.config["window_length"] // self.config["patch_length"])
+        return (self.n_sensors if self.by_target else 1) * steps * self.config["hidden_size"]
+
+    @property
     def chunk(self):
         """Windows to forecast at a time: 128, the fastest on a CPU, or fewer where each has many targets."""
         return max(1, CHUNK // max(CHUNK // 128, self.config["n_targets"]))

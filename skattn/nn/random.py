@@ -3,7 +3,9 @@
 ``torch.manual_seed`` and ``torch.random.fork_rng`` are process-wide: concurrent fits race on them.
 """
 
+import threading
 from abc import ABC
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -37,8 +39,22 @@ class DrawFrom(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
+_own = threading.local()
+
+
+@contextmanager
+def noise_from(generator):
+    """Within this context, and in this thread alone, noise is drawn from a `generator` of the thread's own."""
+    _own.generator = generator
+    try:
+        yield
+    finally:
+        del _own.generator
+
+
 class Noisy(nn.Module, ABC):
-    """Something random that is done in training only, with numbers from `generator`, set before training.
+    """Something random that is done in training only, with numbers from `generator`, set before training, or that of
+    :func:`noise_from`.
 
     Parameters
     ----------
@@ -56,6 +72,11 @@ class Noisy(nn.Module, ABC):
         """Whether anything is done."""
         return self.training and self.amount > 0
 
+    @property
+    def source(self):
+        """The generator that numbers come from."""
+        return getattr(_own, "generator", self.generator)
+
 
 class Dropout(Noisy):
     """Dropout, Srivastava et al. (2014): zeros with the probability `amount`."""
@@ -63,7 +84,7 @@ class Dropout(Noisy):
     def forward(self, x):
         if not self.active:
             return x
-        keep = torch.empty_like(x).bernoulli_(1 - self.amount, generator=self.generator)
+        keep = torch.empty_like(x).bernoulli_(1 - self.amount, generator=self.source)
         return x * keep / (1 - self.amount)
 
 
@@ -74,4 +95,4 @@ class Noise(Noisy):
         if not self.active:
             return x
         scale = self.amount * reference.detach().square().mean().sqrt()
-        return x + scale * torch.empty_like(x).normal_(generator=self.generator)
+        return x + scale * torch.empty_like(x).normal_(generator=self.source)

@@ -1,0 +1,85 @@
+"""Work on several cores: chunks of windows, each done by one thread, and in training their gradients summed in order.
+
+What is computed depends on the chunks, and these on the sizes of the network and the batch alone: any number of threads
+gives the same bits.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from math import ceil, log2
+
+import torch
+from threadpoolctl import ThreadpoolController
+
+# Numbers in the states of a layer. Where there are more, the C library hands the memory back after each step, and
+# fetching it again costs up to half of the time; where there are fewer, a thread is not worth waking.
+LARGE, SMALL = 400_000, 40_000
+
+
+def n_chunks(size, n_windows):
+    """How many chunks, a power of two, for a batch of windows with so many numbers in the states of a layer."""
+    if size < 2 * SMALL or n_windows < 2:
+        return 1
+    return 2 ** min(max(1, ceil(log2(size / LARGE))), int(log2(n_windows)))
+
+
+class Workers:
+    """Threads that torch's operations do not share out further, for as long as the context lasts.
+
+    Parameters
+    ----------
+    n_threads : int
+        How many.
+    """
+
+    def __init__(self, n_threads):
+        self.n_threads = n_threads
+
+    def __enter__(self):
+        self._pool = ThreadPoolExecutor(self.n_threads, "skattn", _alone)
+        return self
+
+    def __exit__(self, *error):
+        self._pool.shutdown(cancel_futures=True)
+
+    def map(self, function, items):
+        """What a function makes of items, as a list in their order."""
+        return list(self._pool.map(function, items))
+
+    def gradients(self, losses, parameters):
+        """Sum of the losses that functions return, and its gradients by the parameters, which are set.
+
+        Parameters
+        ----------
+        losses : list of callable
+            Each returns a scalar; their sum is what is minimised.
+        parameters : list of Parameter
+            Those that are trained.
+
+        Returns
+        -------
+        loss : Tensor
+            The sum, a scalar.
+        """
+
+        def both(loss_of):
+            loss = loss_of()
+            return loss.detach(), torch.autograd.grad(loss, parameters, allow_unused=True)
+
+        found, gradients = zip(*self.map(both, losses), strict=True)
+        for parameter, parts in zip(parameters, zip(*gradients, strict=True), strict=True):
+            # Not in place: the gradients of an LSTM's two biases are one tensor.
+            parameter.grad = None if parts[0] is None else sum(parts[1:], parts[0])
+        return sum(found)
+
+
+def _alone():
+    """Have operations that this thread asks for run in it alone; it has limits of its own, and ends with them."""
+    torch.get_num_threads()  # a new thread asks torch for its number first, which would undo the limit later
+    thread_controller().select(internal_api="openmp").limit(limits=1)
+
+
+@lru_cache(maxsize=1)
+def thread_controller():
+    """threadpoolctl's controller, made once, since it looks through all libraries of the process."""
+    return ThreadpoolController()
