@@ -63,7 +63,7 @@ def places(index, offset):
     if isinstance(index, pd.PeriodIndex):
         return index.astype("int64").to_numpy() // index.freq.n
     if not isinstance(index, pd.DatetimeIndex):
-        return index.to_numpy()
+        return index.to_numpy().astype(np.int64)
     dates, days = index.tz_localize(None), index.tz_localize(None).to_numpy().astype("M8[D]")
     if isinstance(offset, (pd.Timedelta, pd.offsets.Tick)):
         return np.round((dates - pd.Timestamp(0)) / pd.Timedelta(offset)).astype(int).to_numpy()

@@ -193,6 +193,11 @@ class ChronologicalSplit(BaseCrossValidator):
     def __init__(self, train_size=0.8, test_size=0.2, *, gap=0):
         params = {"train_size": train_size, "test_size": test_size, "gap": gap}
         validate_parameter_constraints(self._parameter_constraints, params, caller_name=type(self).__name__)
+        if train_size + test_size > 1 + 1e-9:
+            raise ValueError(
+                f"train_size + test_size = {train_size} + {test_size} is above 1, but no row is in both sets. Use "
+                "smaller shares."
+            )
         self.train_size = train_size
         self.test_size = test_size
         self.gap = gap
@@ -223,15 +228,16 @@ class ChronologicalSplit(BaseCrossValidator):
         Raises
         ------
         ValueError
-            If one of the two would be empty, or they overlap.
+            If one of the two would be empty.
         """
         n_samples = _num_samples(X)
-        n_train, n_test = round(n_samples * self.train_size) - self.gap, round(n_samples * self.test_size)
-        if n_train < 1 or n_test < 1 or n_train + self.gap + n_test > n_samples:
+        n_test = round(n_samples * self.test_size)
+        n_train = min(round(n_samples * self.train_size), n_samples - n_test) - self.gap
+        if n_train < 1 or n_test < 1:
             raise ValueError(
                 f"X has {n_samples} rows, of which train_size = {self.train_size} less a gap of {self.gap} are "
-                f"{n_train} and test_size = {self.test_size} are {n_test}, but one of each is needed and together "
-                "at most all. Use smaller shares, a smaller gap or more rows."
+                f"{n_train} and test_size = {self.test_size} are {n_test}, but one of each is needed. Use larger "
+                "shares, a smaller gap or more rows."
             )
         rows = np.arange(n_samples)
         yield rows[:n_train], rows[n_samples - n_test :]

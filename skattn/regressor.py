@@ -156,5 +156,6 @@ class AttentionLSTMRegressor(RegressorMixin, BaseAttentionLSTM):
                 )
             self.y_mean_, self.y_scale_, self._multioutput = scaler.mean_, scaler.scale_, y.ndim > 1
         arrays["target"] = ((target - self.y_mean_) / self.y_scale_).astype(self.dtype)[:, None]  # (n, 1, M)
-        n_variables = self._sensors and self._sensors[1]
-        return WindowDataset(arrays, index, gap=row_gap(past.shape, target.shape[1]), n_variables=n_variables)
+        n_sensors, n_variables = self._sensors or (1, None)
+        gap = row_gap(past.shape, max(1, target.shape[1] // n_sensors))
+        return WindowDataset(arrays, index, gap=gap, n_variables=n_variables)

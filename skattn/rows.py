@@ -1,5 +1,7 @@
 """Rows of X become windows: what scikit-learn's doors hand in, checked and shaped."""
 
+from math import prod
+
 from sklearn.utils.validation import validate_data
 
 from skattn.validation import check_observed
@@ -9,11 +11,14 @@ class RowsAsWindows:
     """A row of X is a window: (n_samples, n_steps, n_channels), or flattened, or (n_samples, n_steps, n_sensors,
     n_channels). For estimators with a `network_`."""
 
+    _sensors = None  # how many sensors with how many channels each, of X with four dimensions
+
     def _check_X(self, X, y="no_validation", *, reset=False, **y_checks):
         """Validated past of shape (n, L, C), a view of X wherever dtype and layout allow; with `y` the pair."""
         shape = getattr(X, "shape", ())
-        if not reset and len(shape) == 3:
-            self._check_shape(shape if self.layout == "channels_last" else (shape[0], shape[2], shape[1]))
+        if not reset and len(shape) > 2:
+            time, last = (1, 2) if self.layout == "channels_last" else (-1, 1)
+            self._check_shape((shape[0], shape[time], prod(shape[last : last + len(shape) - 2])))
         elif not reset and len(shape) == 2 and self.n_channels_in_ != self.n_channels:
             raise ValueError(
                 f"X has 2 dimensions, which stands for n_channels = {self.n_channels} channels, but "

@@ -193,16 +193,78 @@ def mistakes():
         ("X has 14 columns", "n_channels = 3", "Use a divisor for n_channels, or pass X of shape"),
     )
     yield (
-        "4-D",
-        lambda: regressor().fit(X[..., None], Y),
+        "5-D",
+        lambda: regressor().fit(X[..., None, None], Y),
         ValueError,
-        ("X has 4 dimensions", "at most 3 are allowed", r"Reshape your data, for example with X.reshape"),
+        ("X has 5 dimensions", "at most 4 are allowed", r"Reshape your data, for example with X.reshape"),
     )
     yield (
-        "4-D, predict",
-        lambda: regressor().fit(X, Y).predict(X[..., None]),
+        "5-D, predict",
+        lambda: regressor().fit(X, Y).predict(X[..., None, None]),
         ValueError,
-        ("X has 4 dimensions", "at most 3 are allowed", "Reshape your data"),
+        ("X has 5 dimensions", "at most 4 are allowed", "Reshape your data"),
+    )
+    sensors = X[:, :, :, None].repeat(3, 3)  # of two sensors with three channels each
+    independent = {"channel_mode": "independent"}
+    for how in (independent, {"spatial_attention": "dot"}):
+        yield (
+            f"sensors without targets of their own, {how}",
+            lambda how=how: regressor(**how).fit(sensors, Y),
+            ValueError,
+            (
+                "y has 1 outputs",
+                "2 sensors need as many each",
+                r"Pass y of shape \(n_samples, 2\), or use channel_mode",
+            ),
+        )
+    yield (
+        "sensors and channels in another order",
+        lambda: regressor(**independent).fit(sensors, np.c_[Y, Y]).predict(sensors.transpose(0, 1, 3, 2)),
+        ValueError,
+        ("X has windows of 3 sensors with 2 channels each", "2 sensors with 3 channels each were seen", "fit again"),
+    )
+    yield (
+        "no sensors after sensors",
+        lambda: regressor(**independent).fit(sensors, np.c_[Y, Y]).predict(sensors.reshape(30, 7, 6)),
+        ValueError,
+        ("X has windows of channels without sensors", "2 sensors with 3 channels each were seen", "Pass X of the same"),
+    )
+    yield (
+        "sensors after none",
+        lambda: regressor().fit(X, Y).predict(X[:, :, None]),
+        ValueError,
+        ("X has windows of 1 sensors with 2 channels each", "channels without sensors were seen", "Pass X of the same"),
+    )
+    for kind, windows, y in ((regressor, X, Y), (classifier, X, LABELS), (classifier, sensors, LABELS)):
+        yield (
+            f"attention over no sensors, {kind.__name__}, {windows.ndim}-D",
+            lambda kind=kind, windows=windows, y=y: kind(spatial_attention="general").fit(windows, y),
+            ValueError,
+            (
+                "spatial_attention='general' lets each sensor",
+                "there are none: n_variables = None",
+                "Use AttentionLSTMFor",
+            ),
+        )
+    yield (
+        "a map and coordinates",
+        lambda: regressor(spatial_attention="dot", adjacency=np.eye(2), coordinates=np.eye(2)).fit(
+            sensors, np.c_[Y, Y]
+        ),
+        ValueError,
+        ("adjacency and coordinates are both given", "one map is used", "Pass one of them"),
+    )
+    yield (
+        "coordinates of others",
+        lambda: regressor(spatial_attention="dot", coordinates=np.ones((5, 2))).fit(sensors, np.c_[Y, Y]),
+        ValueError,
+        ("coordinates has 5 rows", "there are 2 sensors", "Pass a row for each sensor"),
+    )
+    yield (
+        "coordinates that are none",
+        lambda: regressor(coordinates=3).fit(X, Y),
+        ValueError,
+        generated("coordinates", "3", "array-like or None"),
     )
     yield (
         "1-D",
@@ -563,6 +625,38 @@ def mistakes():
             lambda value=value: AttentionLSTMForecaster(regressor(), 5, horizon=value).fit(SERIES, fh=[1]),
             ValueError,
             generated("horizon", got, r"\[1, inf\)"),
+        )
+    for role in ("add", None, ["embed"]):
+        yield (
+            f"periods_role={role}",
+            lambda role=role: AttentionLSTMForecaster(regressor(), 5, periods=[7], periods_role=role).fit(
+                SERIES, fh=[1]
+            ),
+            ValueError,
+            generated(
+                "periods_role", repr(role).replace("[", r"\["), "'both', 'embed', 'subtract'|must be a str among"
+            ),
+        )
+    for role in ("embed", "both"):
+        yield (
+            f"dual stage that is told of cycles, {role}",
+            lambda role=role: AttentionLSTMForecaster(
+                regressor(encoder="dual_stage"), 5, periods=[7], periods_role=role
+            ).fit(SERIES, fh=[1]),
+            ValueError,
+            (
+                "encoder='dual_stage' cannot be told the place",
+                THEIRS,
+                "Use periods_role='subtract', or another encoder",
+            ),
+        )
+        yield (
+            f"no cycle, {role}",
+            lambda role=role: AttentionLSTMForecaster(regressor(), 5, periods=[7, 1], periods_role=role).fit(
+                SERIES, fh=[1]
+            ),
+            ValueError,
+            (r"periods=\[7, 1\] holds 1", "no number of steps", "Use integers from 2 on"),
         )
     yield "lr, forecaster", lambda: forecaster(lr=-1.0).fit(SERIES, fh=[1]), ValueError, generated("lr", "-1.0")
     for other in (Ridge(), classifier(), "lstm"):

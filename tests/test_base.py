@@ -24,6 +24,7 @@ from skorch.callbacks import Callback
 
 from skattn import AttentionLSTMClassifier, AttentionLSTMRegressor
 from skattn.datasets import make_planted_lags
+from skattn.graph import adjacency_from_coordinates
 from skattn.nn import ACTIVATIONS, ATTENTIONS, ENCODERS, NORMALIZATIONS, Activation, AttentionLSTM, Ensemble
 from skattn.windows import WindowDataset, cut
 
@@ -180,7 +181,12 @@ def test_windows_are_not_copied():
         ((N, L + 2, C), r"X has windows of 7 steps, but AttentionLSTM\w+ is expecting 5 steps, as seen in fit. Pass"),
         ((N, L, C + 1), r"X has windows of 4 channels, but AttentionLSTM\w+ is expecting 3 channels, as seen in fit"),
         ((N, L), r"X has 2 dimensions, which stands for n_channels = 1 channels, but 3 were seen in fit. Pass X of"),
-        ((N, 2, L, C), r"X has 4 dimensions but at most 3 are allowed|X has windows of|is expecting"),
+        (
+            (N, L, C, 1),
+            r"X has windows of 3 sensors with 1 channels each, but channels without sensors were seen in fit. Pass X",
+        ),
+        ((N, L, 1, C), r"X has windows of 1 sensors with 3 channels each, but channels without sensors were seen in"),
+        ((N, 1, L, C, 1), r"X has 5 dimensions but at most 4 are allowed|is expecting"),
         ((N,), "Reshape your data"),
     ],
 )
@@ -192,14 +198,75 @@ def test_other_shapes_in_predict(kind, shape, message):
 
 @both
 def test_shapes_that_cannot_be_fitted(kind):
-    """Four dimensions, or columns that n_channels does not divide."""
+    """Five dimensions, or columns that n_channels does not divide."""
     y = target_of(kind, windows())
-    with pytest.raises(ValueError, match=r"X has 4 dimensions but at most 3 are allowed: .* Reshape your data"):
-        make(kind).fit(np.ones((N, 2, L, C)), y)
+    with pytest.raises(ValueError, match=r"X has 5 dimensions but at most 4 are allowed: .* Reshape your data"):
+        make(kind).fit(np.ones((N, 1, L, C, 2)), y)
     with pytest.raises(ValueError, match=r"X has 7 columns, which n_channels = 3 channels of equal length cannot fill"):
         make(kind, n_channels=3).fit(np.ones((N, 7)), y)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         make(kind).fit(windows(), y[:-1])
+
+
+@both
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        (
+            (N, L, 7, 3),
+            r"X has windows of 21 channels, but AttentionLSTM\w+ is expecting 14 channels, as seen in fit. P",
+        ),
+        (
+            (N, L, 3, 2),
+            r"X has windows of 6 channels, but AttentionLSTM\w+ is expecting 14 channels, as seen in fit. Pa",
+        ),
+        (
+            (N, L, 2, 7),
+            r"X has windows of 2 sensors with 7 channels each, but 7 sensors with 2 channels each were seen",
+        ),
+        (
+            (N, L, 14),
+            r"X has windows of channels without sensors, but 7 sensors with 2 channels each were seen in fit. P",
+        ),
+        ((N, L + 2, 7, 2), r"X has 7 features, but AttentionLSTM\w+ is expecting 5 features|of 7 steps"),
+        (
+            (N, L, 7, 2, 1),
+            r"X has 5 dimensions but at most 4 are allowed: \(n_samples, n_steps, n_sensors, n_channels\)",
+        ),
+        ((N, L * 14), r"X has 2 dimensions, which stands for n_channels = 1 channels, but 14 were seen in fit. Pass X"),
+        ((N, L, 7, 0), r"minimum of 1 is required|one of each is needed"),
+    ],
+)
+def test_other_shapes_after_windows_of_sensors(kind, shape, message):
+    """Windows of other sensors than in fit are refused, with both numbers and the way out, and fit takes them again."""
+    X = windows(channels=14).reshape(N, L, 7, 2)
+    y = target_of(kind, X)
+    model = make(kind).fit(X, y)
+    expected = output(model, X)
+    for call in (model.predict, lambda X: model.attention_weights(X), lambda X: model.partial_fit(X, y)):
+        with pytest.raises(ValueError, match=message):
+            call(np.ones(shape, np.float32))
+    assert_array_equal(output(model, X), expected)
+    assert_array_equal(output(model.fit(windows(), y)), output(make(kind).fit(windows(), y)))
+
+
+@both
+def test_flat_windows_after_windows_of_sensors(kind):
+    """As many values in two dimensions are not taken for sensors, even if n_channels says how many there are."""
+    X = windows(channels=14).reshape(N, L, 7, 2)
+    model = make(kind, n_channels=14).fit(X, target_of(kind, X))
+    with pytest.raises(ValueError, match=r"X has 70 features|X has windows of channels without sensors, but 7 sensors"):
+        model.predict(X.reshape(N, -1))
+
+
+@both
+def test_arrays_after_a_fit_to_windows(kind):
+    """An estimator that was fitted to a dataset of windows, as within a forecaster, looks at arrays of them too."""
+    X = windows()
+    options = {} if kind is AttentionLSTMRegressor else {"n_params": 2}
+    target = (X[:, :1, :1] > 0).astype(np.float32) if options else X[:, :1, :1]
+    model = make(kind).fit_windows(WindowDataset({"past": X, "target": target}), **options)
+    assert_array_equal(model.attention_weights(X), model.attend_windows(WindowDataset({"past": X}))[:, 0])
 
 
 @both
@@ -319,6 +386,7 @@ CHANGES_NO_OUTCOME = {
     "channel_mode": "test_channel_mode_of_a_series",
     "spatial_attention": "test_who_listens_in_a_series",
     "adjacency": "test_every_parameter_of_sensors_changes_something",
+    "coordinates": "test_every_parameter_of_sensors_changes_something",
     "adjacency_role": "test_every_parameter_of_sensors_changes_something",
     "sensor_identity": "test_every_parameter_of_sensors_changes_something",
     "device": "test_unknown_device",
@@ -943,9 +1011,11 @@ def test_channel_mode_of_a_series():
 
 # For each parameter of sensors: the others, a value, and another value that changes forecasts.
 RING = [[0.0, 3.0, 0.0], [0.0, 0.0, 2.0], [1.0, 0.0, 0.0]]  # each sensor listens to the one before it
+CITIES = [[53.3, -6.3], [51.9, -8.5], [53.2, -6.1]]  # Dublin, Cork, which is far away, and Bray, which is near
 CHANGES_OF_SENSORS = {
     "spatial_attention": ({}, "general", "additive"),
     "adjacency": ({}, None, RING),
+    "coordinates": ({}, None, CITIES),
     "adjacency_role": (dict(adjacency=RING), "bias", "mask"),
     "sensor_identity": ({}, True, False),
 }
@@ -987,7 +1057,13 @@ def test_identity_of_independent_channels():
 def test_parameters_of_sensors_are_nothing_to_rows(kind):
     """A map and identities are not used without the attention that they belong to."""
     plain = fitted(kind)
-    for parameters in (dict(adjacency=RING), dict(adjacency_role="both"), dict(sensor_identity=False)):
+    for parameters in (
+        dict(adjacency=RING),
+        dict(coordinates=CITIES),
+        dict(adjacency=RING, coordinates=CITIES),
+        dict(adjacency_role="both"),
+        dict(sensor_identity=False),
+    ):
         assert_array_equal(bits(fitted(kind, **parameters)), bits(plain))
 
 
@@ -1001,6 +1077,8 @@ def test_who_listens_in_a_series():
         (dict(adjacency=RING), [True, True, True]),
         (dict(adjacency=RING, adjacency_role="mask"), [True, False, True]),
         (dict(adjacency=RING, adjacency_role="both"), [True, False, True]),
+        (dict(coordinates=CITIES), [True, True, True]),
+        (dict(coordinates=CITIES, adjacency_role="mask"), [True, False, True]),
     ):
         model = listening(**parameters)
         before, after = (model.predict_windows(cut(table, L, 3)) for table in (sensors(), other))
@@ -1021,11 +1099,12 @@ def test_every_name_of_spatial_attention_is_its_class():
 @both
 @pytest.mark.parametrize("attention", ["additive", ATTENTIONS["dot"]])
 def test_spatial_attention_of_rows(kind, attention):
-    """The targets of rows are no channels, so there are no sensors, as the error says, with what to do instead."""
+    """Rows of three dimensions have channels but no sensors, as the error says, with what to do instead."""
     X = windows()
     message = (
-        r"spatial_attention=.* lets each target look at the windows of others, but there are none: autoregressive = "
-        r"False, .* Use AttentionLSTMForecaster with .*, or channel_attention\."
+        r"spatial_attention=.* lets each sensor look at the windows of others, but there are none: n_variables = None, "
+        r".* Use AttentionLSTMForecaster, or X of shape \(n_samples, n_steps, n_sensors, n_channels\), with an .*, or "
+        r"channel_attention\."
     )
     for adjacency in (None, np.ones((3, 3))):
         with pytest.raises(ValueError, match=message):
@@ -1051,11 +1130,32 @@ def test_weights_of_sensors():
         listening(spatial_attention=None).attend_windows(dataset, "spatial")
 
 
+@pytest.mark.parametrize("role", ["bias", "mask", "both"])
+def test_coordinates_are_the_map_that_they_make(role):
+    """Where sensors are trains the same network as the map of it, which is no parameter that was given."""
+    a_map = adjacency_from_coordinates(CITIES)
+    by_map = listening(adjacency=a_map, adjacency_role=role)
+    for places in (CITIES, np.array(CITIES), pd.DataFrame(CITIES, columns=["lat", "lon"])):
+        by_place = listening(coordinates=places, adjacency_role=role)
+        assert_array_equal(bits(by_place), bits(by_map))
+        assert_array_equal(by_place.network_.config["adjacency"], by_map.network_.config["adjacency"])
+        assert by_place.get_params()["coordinates"] is places
+        assert by_place.adjacency is None
+
+
 def test_map_of_sensors_that_does_not_fit():
-    """It is refused where it is used, with both sizes."""
+    """It is refused where it is used, with both sizes; so are coordinates, and both at once."""
     with pytest.raises(ValueError, match=r"adjacency has shape \(2, 2\) but 3 sensors need \(3, 3\)\. Pass a row and"):
         listening(adjacency=np.ones((2, 2)))
-    listening(adjacency=np.ones((2, 2)), spatial_attention=None)
+    with pytest.raises(
+        ValueError, match=r"coordinates has 2 rows but there are 3 sensors\. Pass a row for each sensor"
+    ):
+        listening(coordinates=CITIES[:2])
+    with pytest.raises(
+        ValueError, match=r"adjacency and coordinates are both given, but one map is used\. Pass one of"
+    ):
+        listening(coordinates=CITIES, adjacency=RING)
+    listening(adjacency=np.ones((2, 2)), coordinates=CITIES[:2], spatial_attention=None)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -1115,6 +1215,70 @@ def test_loss_of_each_window_needs_a_loss_of_each_target():
     model = make(loss=Summed).fit(X, X[:, 2, 1])
     with pytest.raises(ValueError, match="loss returned a single number"):
         model.loss_windows(WindowDataset({"past": X, "target": X[:, 2:3, 1:2]}))
+
+
+# ------------------------------------------------------------------------------------- channels that never were there
+
+
+def unheard(n_sensors, n_variables, silent):
+    """Random walks of sensors, `silent` pairs of a sensor and a variable of which were never observed."""
+    walks = np.random.default_rng(0).normal(size=(97, n_sensors, n_variables)).cumsum(0)
+    walks = walks * np.arange(1, 1 + n_variables) + 10 * np.arange(n_sensors * n_variables).reshape(n_sensors, -1)
+    for sensor, variable in silent:
+        walks[:, sensor, variable] = np.nan
+    return walks.astype(np.float32)
+
+
+SILENT = {
+    "one": [(1, 0)],
+    "two of a variable": [(0, 0), (2, 0)],
+    "a sensor": [(1, 0), (1, 1)],
+    "a variable": [(0, 1), (1, 1), (2, 1)],
+}
+OF_THEIR_OWN = [dict(channel_mode="independent"), dict(spatial_attention="general")]
+
+
+@pytest.mark.parametrize("how", OF_THEIR_OWN, ids=["independent", "sensors"])
+@pytest.mark.parametrize("silent", SILENT.values(), ids=SILENT)
+@pytest.mark.parametrize("rows", [False, True])
+def test_scales_of_what_was_never_observed(how, silent, rows):
+    """They are the means of those of the same variable at the other sensors; of a variable that no sensor has, 0 and 1.
+
+    A driver that was never observed has no others either.
+    """
+    walks = unheard(3, 2, silent)
+    table = np.concatenate([walks.reshape(97, 6), np.full((97, 1), np.nan, np.float32)], 1)
+    model = make(**how, max_epochs=1, dtype="float64", normalization="global")
+    if rows:
+        past = np.stack([walks[start : start + L] for start in range(61)])  # (n, L, S, V)
+        model.fit(past, np.zeros((61, 3)) + np.arange(61)[:, None])
+        seen = walks[: 61 + L - 1]
+    else:
+        model.fit_windows(cut(table.astype(float), L, 3, n_targets=6, n_variables=2))
+        seen = walks[:-3]
+    expected = []
+    for of in (np.mean, np.std):
+        # each step of a row counts once for each row that it is in
+        steps = np.lib.stride_tricks.sliding_window_view(seen, L, 0).transpose(0, 3, 1, 2) if rows else seen[None]
+        values = of(steps.astype(float), (0, 1))  # (S, V), NaN where silent
+        there = ~np.isnan(values)
+        default = 0.0 if of is np.mean else 1.0
+        means = [values[there[:, v], v].mean() if there[:, v].any() else default for v in (0, 1)]
+        expected.append(np.where(there, values, means).ravel())
+    normalization = model.network_.normalization
+    assert_allclose(normalization.loc[:6], expected[0], rtol=1e-5)
+    assert_allclose(normalization.scale[:6], expected[1], rtol=1e-5)
+    if not rows:
+        assert (normalization.loc[6], normalization.scale[6]) == (0, 1)
+
+
+def test_scales_of_mixed_channels_are_not_shared():
+    """Where a window is read at once, what was never observed has the level 0 and the scale 1, as ever."""
+    walks = unheard(3, 2, SILENT["a sensor"])
+    model = make(max_epochs=1, normalization="global").fit_windows(cut(walks.reshape(97, 6), L, 3, n_variables=2))
+    assert_array_equal(model.network_.normalization.loc[2:4], [0, 0])
+    assert_array_equal(model.network_.normalization.scale[2:4], [1, 1])
+    assert (model.network_.normalization.loc[[0, 1, 4, 5]] != 0).all()
 
 
 # ---------------------------------------------------------------------------------------------------- early stopping

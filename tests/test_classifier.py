@@ -113,6 +113,23 @@ def test_probabilities(data, dtype):
     assert_allclose(probabilities, scores.softmax(-1), rtol=1e-5)
 
 
+@pytest.mark.parametrize("mode", ["mixed", "independent"])
+def test_windows_of_sensors_are_flattened(data, mode):
+    """Four dimensions are read at once, in either mode, for a window has one label whatever the sensors."""
+    X, y = data
+    X = np.stack([X, -np.sin(X)], -1)  # (n, L, S, V)
+    flat = X.reshape(N, L, 2 * C)
+    one, other = make(channel_mode=mode).fit(X, y), make().fit(flat, y)
+    assert torch.equal(bits(one), bits(other))
+    assert_array_equal(one.predict_proba(X), other.predict_proba(flat))
+    assert one.score(X, y) == other.score(flat, y)
+    message = (
+        r"spatial_attention='dot' lets each sensor .* there are none: n_variables = None, .*, or channel_attention\."
+    )
+    with pytest.raises(ValueError, match=message):
+        make(spatial_attention="dot", channel_mode=mode).fit(X, y)
+
+
 def test_one_class(data):
     """One class alone is certain."""
     X, _ = data

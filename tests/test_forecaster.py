@@ -22,6 +22,7 @@ from sktime.transformations.series.func_transform import FunctionTransformer
 
 from skattn import AttentionLSTMForecaster, AttentionLSTMRegressor
 from skattn.datasets import make_sensor_network
+from skattn.graph import adjacency_from_coordinates
 from skattn.windows import WindowDataset
 
 N = 41  # steps of most series
@@ -1182,6 +1183,12 @@ def test_ensemble_chooses_one_level():
 
 MAP = pd.DataFrame([[0.0, 3.0, 0.0], [0.5, 0.0, 1.0], [0.0, 2.0, 0.0]], ["z", "a", "m"], ["z", "a", "m"])
 every_role = pytest.mark.parametrize("role", ["bias", "mask", "both"])
+CYCLES = {
+    "subtract": dict(periods=[7]),
+    "embed": dict(periods=[7, 14], periods_role="embed"),
+    "both": dict(periods=[7], periods_role="both"),
+}
+every_role_of_cycles = pytest.mark.parametrize("cycles", CYCLES.values(), ids=CYCLES)
 
 
 def listener(**params):
@@ -1314,11 +1321,12 @@ def test_spatial_weights_of_a_panel():
     assert_allclose(model.sensor_graph_.sum(), 1, rtol=1e-5)
 
 
-def test_sensors_beside_drivers_and_cycles():
+@every_role_of_cycles
+def test_sensors_beside_drivers_and_cycles(cycles):
     """Drivers are heard by all and are no sensors; other kinds of weights are as ever."""
     X = drivers(N + AFTER)
     options = dict(attention="additive", channel_attention="dot", attention_position="both", n_members=2)
-    model = listener(**options).set_params(periods=[7]).fit(many(), X=X[:N], fh=[1, 3])
+    model = listener(**options).set_params(**cycles).fit(many(), X=X[:N], fh=[1, 3])
     assert model.sensor_graph_.columns.tolist() == ["z", "a", "m"]
     assert model.attention_weights(kind="spatial").shape == (3, 3)
     assert model.attention_weights(kind="channel").shape == (1, 5)
@@ -1366,6 +1374,69 @@ def test_map_of_other_sensors():
         listener(adjacency=np.ones((2, 2))).fit(many(), fh=[1])
 
 
+PLACES = pd.DataFrame({"lat": [53.3, 51.9, 53.2], "lon": [-6.3, -8.5, -6.1]}, ["z", "a", "m"])  # the last is near "z"
+
+
+@every_role
+@pytest.mark.parametrize("y", [many, lambda: stations()], ids=["columns", "two levels"])
+def test_coordinates_in_place_of_a_map(role, y):
+    """Coordinates, labelled in any order or plain in that of the columns, are the map that they make by default."""
+    a_map = adjacency_from_coordinates(PLACES)
+    more = pd.concat([pd.DataFrame([[0.0, 0.0]], ["x"], PLACES.columns), PLACES.iloc[::-1]])
+    by_map = listener(adjacency=a_map, adjacency_role=role).fit(y(), fh=[1, 2])
+    for places in (PLACES, more, PLACES.to_numpy(), PLACES.to_numpy().tolist(), PLACES.reset_index(drop=True)):
+        model = listener(coordinates=places, adjacency_role=role).fit(y(), fh=[1, 2])
+        assert_array_equal(weights(model), weights(by_map))
+        pd.testing.assert_frame_equal(model.sensor_graph_, by_map.sensor_graph_)
+        pd.testing.assert_frame_equal(model.predict(), by_map.predict())
+        assert model.regressor.coordinates is places
+    edges = [[True, False, True], [False, True, False], [True, False, True]]
+    assert_array_equal(by_map.sensor_graph_ > 0, np.ones((3, 3)) if role == "bias" else edges)
+    turned = listener(coordinates=PLACES.to_numpy()[::-1], adjacency_role=role).fit(y(), fh=[1, 2])
+    wrong = listener(coordinates=PLACES.to_numpy()[[1, 0, 2]], adjacency_role=role).fit(y(), fh=[1, 2])
+    assert_allclose(turned.sensor_graph_, by_map.sensor_graph_, rtol=1e-4)  # the same distances between them
+    assert not np.allclose(wrong.sensor_graph_, by_map.sensor_graph_, rtol=1e-2)
+
+
+def test_coordinates_of_other_sensors():
+    """Those that lack a column, are of another number, or come with a map are refused, where somebody listens."""
+    for wrong, message in (
+        (
+            dict(coordinates=PLACES[:2]),
+            r"coordinates lacks sensor 'm', and 0 more .*\. Name its rows like these, or pass",
+        ),
+        (
+            dict(coordinates=PLACES.to_numpy()[:2]),
+            r"coordinates has 2 rows but there are 3 sensors\. Pass a row for each",
+        ),
+        (dict(coordinates=PLACES.T), r"coordinates lacks sensor 'a', and 2 more"),
+        (dict(coordinates=PLACES.to_numpy().T), r"coordinates has 3 columns but 2 are needed\. Pass latitude and"),
+        (
+            dict(coordinates=PLACES, adjacency=MAP),
+            r"adjacency and coordinates are both given, but one map is used\. Pass",
+        ),
+    ):
+        with pytest.raises(ValueError, match=message):
+            listener(**wrong).fit(many(), fh=[1])
+        alone = dict(spatial_attention=None, channel_mode="independent")
+        plain, model = (listener(**alone, **given).fit(many(), fh=[1]) for given in ({}, wrong))
+        assert_array_equal(weights(model), weights(plain))
+
+
+def test_forecaster_with_coordinates_is_a_forecaster():
+    """It is cloned, copied, updated and trained on like every other, with coordinates as a parameter."""
+    y = many(N + AFTER)
+    model = listener(coordinates=PLACES, adjacency_role="mask", n_members=2)
+    assert model.get_params()["regressor__coordinates"] is PLACES
+    repr(clone(model))
+    model.fit(y[:N], fh=[1, 2])
+    for other in (pickle.loads(pickle.dumps(model)), deepcopy(model), model.clone().fit(y[:N], fh=[1, 2])):
+        assert_array_equal(other.predict(), model.predict())
+        pd.testing.assert_frame_equal(other.sensor_graph_, model.sensor_graph_)
+        other.update(y[N:], update_params=True)
+        assert np.isfinite(other.predict(fh=range(1, 6))).all(axis=None)
+
+
 @every_role
 @pytest.mark.parametrize("sensor_identity", [True, False])
 def test_sensor_that_fell_silent(role, sensor_identity):
@@ -1386,6 +1457,40 @@ def test_sensor_that_was_always_silent(role):
     assert np.isfinite(model.predict()).all(axis=None)
     assert (model.sensor_graph_.loc["a"] == 0).all()
     assert_allclose(model.sensor_graph_.sum(), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "how", [dict(channel_mode="independent"), dict(spatial_attention="general", sensor_identity=False)], ids=str
+)
+def test_sensor_that_is_heard_of_later(how):
+    """One that had no value in training and then has some is forecast as those are that it is alike: a wave at 50.
+
+    A scale and a level of its own it has not, and those that are not of the others would be far off.
+    """
+    step, names = np.arange(432), ["z", "a", "m", "q", "s"]
+    rng = np.random.default_rng(0)
+    waves = {name: 50 + number + 10 * np.sin((step - number) / 24 * 2 * np.pi) for number, name in enumerate(names)}
+    y = pd.DataFrame(waves) + rng.normal(size=(432, 5))
+    regressor = small(**how, normalization="global", hidden_size=16, max_epochs=10, lr=0.01)
+    model = forecaster(36, regressor=regressor).fit(y[:384].assign(m=np.nan), fh=range(1, 13))
+    model.update(y[384:420], update_params=False)
+    errors = (model.predict() - y[420:]).abs().mean()
+    naive = (y[420:] - y.iloc[419]).abs().mean().mean()
+    assert errors["m"] < 1.5 * errors.drop("m").mean()
+    assert errors["m"] < 0.5 * naive
+
+
+def test_scales_of_variables_that_are_heard_of_later():
+    """They are the means over the sensors that have the variable, of columns of two levels each."""
+    y = stations().add([0.0, 100, 10, 120, 20, 140])
+    y[[("a", "t"), ("m", "rh")]] = np.nan
+    for how in ROWS_OF_SENSORS.values():
+        normalization = listener(**how).fit(y, fh=[1]).regressor_.network_.normalization
+        for values, of in ((normalization.loc, "mean"), (normalization.scale, "std")):
+            seen = getattr(y[:-1], of)(**({"ddof": 0} if of == "std" else {})).unstack(sort=False)
+            assert_allclose(values.reshape(3, 2), seen.fillna(seen.mean()), rtol=1e-4)
+    mixed = forecaster(regressor=small()).fit(y, fh=[1]).regressor_.network_.normalization
+    assert (mixed.loc[[2, 5]], mixed.scale[[2, 5]]) == (pytest.approx([0, 0]), pytest.approx([1, 1]))
 
 
 @pytest.mark.parametrize("adjacency", [None, MAP, csr_array(MAP)], ids=["none", "frame", "sparse"])
@@ -1589,11 +1694,11 @@ def test_levels_do_not_matter_where_all_is_read_at_once():
 
 
 @pytest.mark.parametrize("how", ROWS_OF_SENSORS.values(), ids=ROWS_OF_SENSORS)
-@pytest.mark.parametrize("periods", [None, [7]])
-def test_panel_of_sensors_with_variables(how, periods):
+@pytest.mark.parametrize("cycles", [{}, *CYCLES.values()], ids=["none", *CYCLES])
+def test_panel_of_sensors_with_variables(how, cycles):
     """Fit, forecast, weights and update of a panel, with cycles and without."""
     y = shops_of_stations()
-    model = listener(**how).set_params(periods=periods).fit(y, fh=[1, 2])
+    model = listener(**how).set_params(**cycles).fit(y, fh=[1, 2])
     y_pred = model.predict()
     pd.testing.assert_index_equal(y_pred.columns, TWO_LEVELS)
     assert y_pred.index.tolist() == [

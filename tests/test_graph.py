@@ -6,7 +6,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from skattn.graph import adjacency_from_coordinates, aligned, check_adjacency
+from skattn.graph import adjacency_from_coordinates, aligned, check_adjacency, find_adjacency
 
 PLANE = np.array([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0]])  # distances of 5, 1 and the root of 18
 NAMES = ["north", "east", "south"]
@@ -120,6 +120,26 @@ def test_labels_put_a_map_in_order():
     assert_array_equal(aligned(shuffled, ["south", "north"]), [[0, 0], [0.5, 0]])
 
 
+def test_labels_put_coordinates_in_order():
+    """Rows are matched by name, those of others are left out, and names of columns do not matter."""
+    places = pd.DataFrame(PLANE, NAMES, ["south", "lon"])
+    shuffled = pd.concat([places.iloc[[1, 2]], places.iloc[:1], places.iloc[:1].rename({"north": "west"})])
+    assert_array_equal(aligned(shuffled, pd.Index(NAMES), what="coordinates"), PLANE)
+    assert_array_equal(aligned(shuffled, ["south", "north"], what="coordinates"), PLANE[[2, 0]])
+    for given in (None, PLANE, PLANE.tolist(), pd.DataFrame(PLANE)):
+        assert aligned(given, NAMES, what="coordinates") is given
+
+
+def test_coordinates_that_lack_a_sensor():
+    """The error names the first that is lacking, says how many more, and what to do: coordinates have rows alone."""
+    message = (
+        r"coordinates lacks sensor 'east', and 1 more of the columns of y\. "
+        r"Name its rows like these, or pass a plain array in their order\."
+    )
+    with pytest.raises(ValueError, match=message):
+        aligned(pd.DataFrame(PLANE, NAMES).drop(index="east"), [*NAMES, "west"], what="coordinates")
+
+
 @pytest.mark.parametrize("given", [None, MAP.to_numpy(), pd.DataFrame(MAP.to_numpy()), sparse.csr_array(MAP)])
 def test_maps_without_labels_pass_through(given):
     """An array, a sparse matrix and a frame with numbers for rows are taken to be in order."""
@@ -211,3 +231,43 @@ def test_coordinates_that_are_refused(coordinates, options, message):
 def test_any_number_is_a_place_in_a_plane():
     """Only latitudes and longitudes end somewhere."""
     assert plane([[500, 900], [501, 900]], length_scale=1).iloc[0, 1] == pytest.approx(np.exp(-1))
+
+
+# ------------------------------------------------------------------------------------------- a map, or coordinates
+
+CITIES = [[53.3, -6.3], [51.9, -8.5], [53.2, -6.1]]  # Dublin, Cork, which is far away, and Bray, which is near
+
+
+def test_map_is_given_or_made():
+    """A map is taken as it is, coordinates become the map that they make by default, and without both there is none."""
+    assert find_adjacency(None, None, 3) is None
+    assert_array_equal(find_adjacency(MAP, None, 3), MAP)
+    expected = adjacency_from_coordinates(CITIES).to_numpy(np.float32)
+    assert_array_equal(expected > 0, [[1, 0, 1], [0, 1, 0], [1, 0, 1]])
+    assert 0 < expected[0, 2] < 1
+    for places in (CITIES, np.array(CITIES), pd.DataFrame(CITIES, NAMES)):
+        found = find_adjacency(None, places, 3)
+        assert found.dtype == np.float32
+        assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("adjacency", "coordinates", "message"),
+    [
+        (
+            MAP,
+            CITIES,
+            r"adjacency and coordinates are both given, but one map is used\. Pass one of them, or multiply the map "
+            r"with adjacency_from_coordinates\(coordinates\) before\.",
+        ),
+        (None, CITIES[:2], r"coordinates has 2 rows but there are 3 sensors\. Pass a row for each sensor\."),
+        (None, [*CITIES, [0, 0], [1, 1]], r"coordinates has 5 rows but there are 3 sensors\. Pass a row for each"),
+        (None, np.ones((3, 5)), r"coordinates has 5 columns but 2 are needed\. Pass latitude and longitude"),
+        (None, [[-6.3, 97], [-8.5, 51.9], [97, 53]], r"coordinates reach to .* Put the latitude first"),
+        (np.ones((2, 2)), None, r"adjacency has shape \(2, 2\) but 3 sensors need \(3, 3\)\. Pass a row and a column"),
+    ],
+)
+def test_map_that_cannot_be_had(adjacency, coordinates, message):
+    """Both at once, or of another number of sensors: the error says what, how many, and what to do."""
+    with pytest.raises(ValueError, match=message):
+        find_adjacency(adjacency, coordinates, 3)

@@ -1,4 +1,4 @@
-"""Tests of WindowGapSplit: steps counted one by one, errors, and life inside scikit-learn's searches."""
+"""Tests of the splits: steps and shares counted one by one, errors, and life inside scikit-learn's searches."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, TimeSeriesSplit, cross_val_predict, cross_val_score
 
-from skattn.model_selection import WindowGapSplit
+from skattn.model_selection import ChronologicalSplit, WindowGapSplit
 
 # Pairs of window_length and horizon; NO_OVERLAP is the one pair that needs no gap.
 NO_OVERLAP = (1, 0)
@@ -187,3 +187,112 @@ def test_in_scikit_learn():
     assert cross_val_score(RepeatNewest(), X[:, :, np.newaxis], y, cv=cv).shape == (3,)
     with pytest.raises(ValueError, match="only works for partitions"):
         cross_val_predict(Ridge(), X, y, cv=cv)
+
+
+# ---------------------------------------------------------------------------------------------- ChronologicalSplit
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "params", "n_train", "n_test"),
+    [
+        (10, {}, 8, 2),
+        (17, {}, 14, 3),  # of 13.6 and 3.4
+        (101, {}, 81, 20),
+        (101, dict(gap=11), 70, 20),
+        (101, dict(train_size=0.7), 71, 20),  # 10 rows between the two are for validation
+        (101, dict(train_size=0.7, gap=3), 68, 20),
+        (101, dict(train_size=0.6, test_size=0.3), 61, 30),
+        (2, dict(train_size=0.5, test_size=0.5), 1, 1),
+    ],
+)
+def test_shares_by_hand(n_samples, params, n_train, n_test):
+    """The oldest rows train and the newest test; a gap is taken from the training set, which starts with the first."""
+    ((train, test),) = ChronologicalSplit(**params).split(np.zeros((n_samples, 3)))
+    assert_array_equal(train, np.arange(n_train))
+    assert_array_equal(test, np.arange(n_samples - n_test, n_samples))
+
+
+@pytest.mark.parametrize("n_samples", [34272 - 23, 52116 - 23])  # windows of METR-LA and of PEMS-BAY
+def test_protocol_of_traffic_benchmarks(n_samples):
+    """Training and validation of 70 and 10 percent together, and as many windows to test as in Li et al. (2018).
+
+    The validation windows of that protocol are those that are left, and an eighth of what is trained on.
+    """
+    n_test, n_train = round(n_samples * 0.2), round(n_samples * 0.7)
+    ((train, test),) = ChronologicalSplit().split(np.zeros(n_samples))
+    assert_array_equal(test, np.arange(n_samples)[-n_test:])
+    assert len(train) == n_samples - n_test
+    assert abs(0.125 * len(train) - (n_samples - n_test - n_train)) < 1
+
+
+@pytest.mark.parametrize("horizon", [1, 5])
+def test_gap_parts_the_targets(horizon):
+    """With the horizon less one as a gap, no step is asked for by both sets, and with one row less one step is."""
+    for gap, shared in ((horizon - 1, 0), (horizon - 2, 1)):
+        if gap >= 0:
+            ((train, test),) = ChronologicalSplit(gap=gap).split(np.zeros(101))
+            asked = [{row + step for row in rows for step in range(horizon)} for rows in (train, test)]
+            assert len(asked[0] & asked[1]) == shared
+
+
+def test_shares_that_make_up_all_rows():
+    """Two shares that sum to one can be had of any number of rows, whatever is rounded: one row is left out at most."""
+    for train_size in (0.5, 0.7, 0.75, 0.8, 0.9):
+        for n_samples in range(11, 101):
+            ((train, test),) = ChronologicalSplit(train_size, round(1 - train_size, 2)).split(np.zeros(n_samples))
+            assert n_samples - 1 <= len({*train, *test}) == len(train) + len(test)
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "params", "n_train", "n_test"),
+    [
+        (2, {}, 2, 0),
+        (10, dict(gap=8), 0, 2),
+        (10, dict(gap=13), -5, 2),
+        (10, dict(train_size=0.9, test_size=0.3), 9, 3),
+        (10, dict(train_size=0.9, test_size=0.3, gap=2), 7, 3),
+        (10, dict(train_size=0.04), 0, 2),
+    ],
+)
+def test_shares_that_leave_nothing(n_samples, params, n_train, n_test):
+    """The error counts rows and both sets, and names the ways out; shares that overlap cannot be parted by a gap."""
+    cv = ChronologicalSplit(**params)
+    message = (
+        rf"X has {n_samples} rows, of which train_size = {cv.train_size} less a gap of {cv.gap} are {n_train} and "
+        rf"test_size = {cv.test_size} are {n_test}, but one of each is needed and together at most all\. "
+        r"Use smaller shares, a smaller gap or more rows\."
+    )
+    with pytest.raises(ValueError, match=message):
+        list(cv.split(np.zeros(n_samples)))
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"train_size": 0}, r"'train_size' parameter of ChronologicalSplit must be a float in the range \(0.*, 1"),
+        ({"train_size": 1.0}, r"'train_size' parameter of ChronologicalSplit must be a float .* Got 1\.0 instead"),
+        ({"test_size": 1}, r"'test_size' parameter of ChronologicalSplit must be a float .* Got 1 instead"),
+        ({"test_size": "0.2"}, r"'test_size' parameter of ChronologicalSplit must be a float .* Got '0\.2' instead"),
+        ({"gap": -1}, r"'gap' parameter of ChronologicalSplit must be an int in the range \[0, inf\)"),
+        ({"gap": 0.5}, r"'gap' parameter of ChronologicalSplit must be an int .* Got 0\.5 instead"),
+    ],
+)
+def test_bad_params_of_shares(params, message):
+    """Bad parameters are refused by a generated sentence when the splitter is made."""
+    with pytest.raises(ValueError, match=message):
+        ChronologicalSplit(**params)
+
+
+def test_chronological_split_in_scikit_learn():
+    """It is one split of scikit-learn's scores and searches, on windows of sensors too, and can be shown and cloned."""
+    rng = np.random.default_rng(17)
+    X, y = rng.normal(size=(101, 7)), rng.normal(size=101)
+    cv = ChronologicalSplit(gap=2)
+    assert cv.get_n_splits() == cv.get_n_splits(X, y) == 1
+    ((train, test),) = cv.split(X, y, groups=y)
+    (score,) = cross_val_score(Ridge(), X, y, cv=cv)
+    assert score == pytest.approx(Ridge().fit(X[train], y[train]).score(X[test], y[test]))
+    search = GridSearchCV(Ridge(), {"alpha": [0.1, 10]}, cv=cv).fit(X, y)
+    assert search.n_splits_ == 1
+    assert repr(clone(search).cv) == repr(cv) == "ChronologicalSplit(gap=2, test_size=0.2, train_size=0.8)"
+    assert cross_val_score(RepeatNewest(), rng.normal(size=(101, 5, 3, 2)), y, cv=cv).shape == (1,)

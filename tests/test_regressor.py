@@ -1,16 +1,21 @@
-"""Tests of the regressor: targets, weights, losses, optimizers and schedules."""
+"""Tests of the regressor: targets, windows of sensors, weights, losses, optimizers and schedules."""
 
 import inspect
+import pickle
+from copy import deepcopy
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import cross_val_score
 from skorch.callbacks import Callback
 
 from skattn import AttentionLSTMRegressor
+from skattn.graph import adjacency_from_coordinates
 from skattn.nn import ATTENTIONS, LOSSES
 from skattn.parameters import LR_SCHEDULES, OPTIMIZERS
 
@@ -162,6 +167,183 @@ def test_partial_fit_keeps_the_scales_of_y(data):
     model.partial_fit(X, 3 * y)
     assert model.y_mean_ is mean
     assert model.y_scale_ is scale
+
+
+# ------------------------------------------------------------------------------------------------ windows of sensors
+
+S, V = 7, 2  # sensors, and the channels of each
+ROWS_OF_SENSORS = {
+    "independent": dict(channel_mode="independent"),
+    "listening": dict(spatial_attention="general"),
+    "heads": dict(spatial_attention="multihead", num_heads=2, embedding_dim=2, hidden_size=6, attention_dim=12),
+}
+every_way = pytest.mark.parametrize("how", ROWS_OF_SENSORS.values(), ids=ROWS_OF_SENSORS)
+LEARNS = dict(attention=None, linear_skip=False, hidden_size=8, embedding_dim=8, lr=0.03, max_epochs=15)
+
+
+def measured(n=N, seed=0):
+    """Make windows of sensors, and a target for each: 10 times the size of one value, plus 5."""
+    X = np.random.default_rng(seed).normal(size=(n, L, S, V)).astype(np.float32)
+    return X, 10 * np.abs(X[:, 3, :, 0]) + 5
+
+
+def test_outputs_are_sensor_by_sensor():
+    """From 100 windows, what each sensor does is learned by the network that all share, two outputs each, in order.
+
+    A network that reads all at once does not learn it from so few.
+    """
+    X, size = measured(200)
+    y = np.stack([size, -X[:, 1, :, 1]], -1).reshape(200, 2 * S)
+    scores = {}
+    for mode in ("independent", "mixed"):
+        model = make(channel_mode=mode, **LEARNS).fit(X[:100], y[:100])
+        predicted = model.predict(X[100:])
+        assert predicted.shape == (100, 2 * S)
+        scores[mode] = np.corrcoef(predicted.T, y[100:].T)[: 2 * S, 2 * S :]
+    diagonal = np.eye(2 * S, dtype=bool)
+    assert scores["independent"][diagonal].min() > 0.9
+    assert scores["independent"][~diagonal].max() < 0.5
+    assert scores["mixed"][diagonal].max() < 0.5
+
+
+def test_sensors_listen_to_each_other():
+    """A target that is another sensor's value is learned with spatial_attention only, whose weights name the sensor."""
+    X, _ = measured(200)
+    y = np.roll(X[:, -1, :, 0], 1, axis=1)  # that of the sensor before
+    alone, listening = (make(**LEARNS, **how).fit(X[:150], y[:150]) for how in list(ROWS_OF_SENSORS.values())[:2])
+    assert alone.score(X[150:], y[150:]) < 0.1
+    assert listening.score(X[150:], y[150:]) > 0.9
+    weights = listening.attention_weights(X[150:], kind="spatial").mean(0)  # a row per listener
+    assert_array_equal(weights.argmax(1), [6, 0, 1, 2, 3, 4, 5])
+    assert weights.max(1).min() > 0.7
+
+
+@pytest.mark.parametrize("n_outputs", [None, 1, S, 5])
+def test_windows_read_at_once_are_flattened(n_outputs):
+    """Without rows of their own, sensors are channels, sensor by sensor, and y is anything."""
+    X, _ = measured()
+    y = np.random.default_rng(1).normal(size=N if n_outputs is None else (N, n_outputs))
+    flat = X.reshape(N, L, S * V)
+    one, other = make().fit(X, y), make().fit(flat, y)
+    assert torch.equal(bits(one), bits(other))
+    assert_array_equal(one.predict(X), other.predict(flat))
+    assert one.n_channels_in_ == S * V
+    assert one.n_features_in_ == L
+
+
+@pytest.mark.parametrize("how", [{}, *ROWS_OF_SENSORS.values()], ids=["mixed", *ROWS_OF_SENSORS])
+def test_sensors_first(how):
+    """layout="channels_first" takes (n_samples, n_sensors, n_channels, n_steps), and learns the same."""
+    X, y = measured()
+    turned = np.ascontiguousarray(X.transpose(0, 2, 3, 1))
+    one, other = make(**how).fit(X, y), make(layout="channels_first", **how).fit(turned, y)
+    assert torch.equal(bits(one), bits(other))
+    assert_array_equal(other.predict(turned), one.predict(X))
+    with pytest.raises(ValueError, match="X"):
+        other.predict(X)
+
+
+@every_way
+def test_rows_of_sensors_are_an_estimator(how):
+    """It is pickled, copied, cloned, trained on and scored like every other, with X of four dimensions."""
+    X, y = measured()
+    model = make(**how, n_members=2, dropout=0.2).fit(X, y)
+    assert model.predict(X).shape == (N, S)
+    assert (model.network_.n_sensors, model.network_.n_variables, model.network_.by_target) == (S, V, True)
+    for other in (pickle.loads(pickle.dumps(model)), deepcopy(model), clone(model).fit(X, y)):
+        assert_array_equal(other.predict(X), model.predict(X))
+        with pytest.raises(ValueError, match="were seen in fit"):
+            other.predict(X.reshape(N, L, S * V))
+    calls = make(**how)
+    for _ in range(3):
+        calls.partial_fit(X, y)
+    assert torch.equal(bits(calls), bits(make(**how).fit(X, y)))
+    assert cross_val_score(make(**how, max_epochs=1), X, y, cv=2, error_score="raise").shape == (2,)
+
+
+@every_way
+def test_rows_of_sensors_with_missing_values(how):
+    """Values, steps, channels, sensors and windows may be missing, and one channel in all of them."""
+    X, y = measured()
+    X[0, 1, 2, 0] = X[1, 3] = X[2, :, 1, 1] = X[3, :, 4] = X[4] = X[:, :, 5, 0] = np.nan
+    model = make(attention_position="both", channel_attention="additive", **{**how, "embedding_dim": 2}).fit(X, y)
+    assert np.isfinite(model.history_["train_loss"]).all()
+    assert np.isfinite(model.predict(X)).all()
+    assert_allclose(model.predict(X)[5:], model.predict(X[5:]), rtol=1e-6)
+
+
+@every_way
+def test_weights_of_rows_of_sensors(how):
+    """Weights over time and channels are as ever; those of sensors are a table for each window, or head of it."""
+    X, y = measured()
+    model = make(**{"embedding_dim": 2, **how}, channel_attention="dot").fit(X, y)
+    heads = model.num_heads
+    assert model.attention_weights(X).shape == (N, L)
+    assert model.attention_weights(X, kind="channel").shape == (N, S * V)
+    assert model.attention_weights(X, kind="joint").shape == (N, L, S * V)
+    if model.spatial_attention is None:
+        with pytest.raises(ValueError, match="was fitted without spatial attention"):
+            model.attention_weights(X, kind="spatial")
+        return
+    weights = model.attention_weights(X, kind="spatial")
+    per_head = model.attention_weights(X, kind="spatial", per_head=True)
+    assert weights.shape == (N, S, S)
+    assert per_head.shape == (N, heads, S, S)
+    assert_allclose(per_head.mean(1), weights, rtol=1e-5)
+    assert_allclose(per_head.sum(-1), 1, rtol=1e-5)
+    assert (np.ptp(weights, 0) > 0).all()  # from window to window
+    with torch.no_grad():
+        assert_allclose(per_head, model.network_(torch.from_numpy(X).flatten(2)).spatial, rtol=1e-4)
+
+
+PLACES = np.random.default_rng(0).uniform([51, -10], [55, -6], size=(S, 2))
+
+
+@pytest.mark.parametrize("role", ["bias", "mask", "both"])
+def test_map_of_rows_of_sensors(role):
+    """Sensors have a map, or coordinates that make one; with a mask nobody looks where there is no edge."""
+    X, y = measured()
+    a_map = adjacency_from_coordinates(PLACES)
+    options = dict(spatial_attention="general", adjacency_role=role, linear_skip=False)
+    by_map, by_place = (make(**options, **how).fit(X, y) for how in (dict(adjacency=a_map), dict(coordinates=PLACES)))
+    assert torch.equal(bits(by_map), bits(by_place))
+    weights = by_place.attention_weights(X, kind="spatial")
+    assert_array_equal(by_map.attention_weights(X, kind="spatial"), weights)
+    edges = a_map.to_numpy().T > 0
+    assert 0.2 < edges.mean() < 0.8
+    assert_array_equal(weights.min(0) > 0, edges | (role == "bias"))
+    for wrong, message in (
+        (dict(adjacency=np.ones((S * V, S * V))), r"adjacency has shape \(14, 14\) but 7 sensors need \(7, 7\)"),
+        (dict(coordinates=PLACES[:5]), r"coordinates has 5 rows but there are 7 sensors\. Pass a row for each"),
+        (dict(coordinates=PLACES, adjacency=a_map), r"adjacency and coordinates are both given"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            make(**options, **wrong).fit(X, y)
+
+
+@every_way
+def test_targets_that_sensors_cannot_share(how):
+    """y has an output for each sensor, or so many each; otherwise the error says both numbers and the ways out."""
+    X, y = measured()
+    for wrong in (y[:, 0], y[:, :1], y[:, :6], np.concatenate([y, y[:, :1]], 1)):
+        n_outputs = wrong.reshape(N, -1).shape[1]
+        message = (
+            rf"y has {n_outputs} outputs but 7 sensors need as many each\. Pass y of shape \(n_samples, 7\), or use "
+            r"channel_mode='mixed' without spatial_attention\."
+        )
+        with pytest.raises(ValueError, match=message):
+            make(**how).fit(X, wrong)
+    model = make(**how).fit(X, np.repeat(y, 3, axis=1))
+    assert model.predict(X).shape == (N, 3 * S)
+    one = make(**how).fit(X[:, :, :1], y[:, 0])
+    assert one.predict(X[:, :, :1]).shape == (N,)
+
+
+def test_rows_without_sensors_have_none():
+    """Three dimensions are channels, which channel_mode="independent" does not tell apart."""
+    X, y = measured()
+    flat = X.reshape(N, L, S * V)
+    assert torch.equal(bits(make(channel_mode="independent").fit(flat, y)), bits(make().fit(flat, y)))
 
 
 # ---------------------------------------------------------------------------------------------------- weights

@@ -28,7 +28,7 @@ def panel(lengths=LENGTHS, n_channels=C):
     return [series(length, n_channels, start) for length, start in zip(lengths, starts, strict=True)]
 
 
-def naive(values, future=None, n_targets=None):
+def naive(values, future=None, n_targets=None, place=None):
     """List the windows of one series, one by one, as dicts."""
     windows = []
     for first in range(len(values) - L - H + 1):
@@ -36,6 +36,8 @@ def naive(values, future=None, n_targets=None):
         window = {"past": values[first:now], "target": values[now : now + H, :n_targets]}
         if future is not None:
             window["future"] = future[now : now + H]
+        if place is not None:
+            window["place"] = place[now - 1]
         windows.append(window)
     return windows
 
@@ -84,6 +86,28 @@ def test_cut_panel_against_loop(n_targets, n_future):
     assert_windows_equal(windows, expected)
 
 
+@pytest.mark.parametrize("horizon", [1, H])
+def test_place_is_that_of_the_last_step(horizon):
+    """A window of the steps 1000 to 1004 has the place 1004, as an integer; targets come after that of the last."""
+    place = np.arange(1000, 1000 + T)
+    windows = cut(series(), L, horizon, place=place, periods=[7])
+    assert_array_equal(windows.arrays["place"], np.arange(1004, 1000 + T - horizon))
+    assert np.shares_memory(windows.arrays["place"], place)
+    batch, _ = windows.__getitems__(np.array([2, 0]))
+    assert batch["place"].tolist() == [1006, 1004]
+    assert batch["place"].dtype == torch.int64
+
+
+def test_places_of_a_panel_against_loop():
+    """Each series has places of its own, and no window has that of another series."""
+    values = panel()
+    places = [np.arange(len(one)) * 3 + 1000 * number for number, one in enumerate(values)]
+    windows = cut(values, L, H, place=places, periods=[7])
+    pairs = zip(values, places, strict=True)
+    assert_windows_equal(windows, [window for one, place in pairs for window in naive(one, place=place)])
+    assert_windows_equal(cut(values[:1], L, H, place=places[:1], periods=[7]), naive(values[0], place=places[0]))
+
+
 def test_panel_of_one_is_a_series():
     """A list of one series is that series, and is not copied either."""
     values = series()
@@ -102,17 +126,34 @@ def test_smallest_series():
 def test_sizes():
     """The sizes of the network that fits, by the names of its constructor."""
     expected = dict(window_length=L, n_channels=C, horizon=H, n_targets=M, n_future=0)
-    expected |= dict(autoregressive=True, n_variables=1)
+    expected |= dict(autoregressive=True, n_variables=1, periods=())
     assert cut(series(), L, H, n_targets=M).sizes == expected
     assert cut(series(), L, H, n_targets=M, future=series(n_channels=K)).sizes == {**expected, "n_future": K}
     arrays = {"past": np.zeros((4, L, C)), "target": np.zeros((4, H, M))}
-    assert WindowDataset(arrays).sizes == {**expected, "autoregressive": False}
+    assert WindowDataset(arrays).sizes == {**expected, "autoregressive": False, "n_variables": None}
+
+
+def test_cycles_are_sizes():
+    """How long the cycles are is in the sizes of a series, a panel, their parts and other arrays."""
+    values = panel()
+    place = [np.arange(len(one)) for one in values]
+    arrays = {"past": np.zeros((4, L, C)), "target": np.zeros((4, H, M)), "place": np.arange(4)}
+    for windows in (
+        cut(series(), L, H, place=np.arange(T), periods=[7, 13]),
+        cut(values, L, H, place=place, periods=[7, 13]),
+        WindowDataset(arrays, periods=[7, 13]),
+    ):
+        for part in (windows, windows.take(np.array([1, 0, 2])), *HoldoutLast(0.3)(windows)):
+            assert part.sizes["periods"] == [7, 13]
+            assert "place" in part.__getitems__(np.array([0]))[0]
+    assert "place" not in cut(series(), L, H).arrays
 
 
 def test_variables_of_a_sensor():
     """How many targets belong to one sensor is in the sizes of a series, a panel, their parts and other arrays."""
     datasets = [cut(values, L, H, n_targets=6, n_variables=3) for values in (series(), panel())]
     arrays = {"past": np.zeros((4, L, C)), "target": np.zeros((4, H, 6))}
+    assert WindowDataset(arrays).sizes["n_variables"] is None
     for windows in (*datasets, WindowDataset(arrays, n_variables=3)):
         for part in (windows, windows.take(np.array([1, 0, 2])), *HoldoutLast(0.3)(windows)):
             assert (part.sizes["n_targets"], part.sizes["n_variables"]) == (6, 3)

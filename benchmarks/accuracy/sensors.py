@@ -20,7 +20,7 @@ from sklearn.metrics import average_precision_score
 from statsmodels.tsa.api import VAR
 
 from benchmarks.accuracy import peers
-from benchmarks.data import IRISH_STATIONS, chickenpox, flu, irish_wind
+from benchmarks.data import IRISH_STATIONS, beijing_air, chickenpox, flu, irish_wind, los_loop, metr_la
 from benchmarks.record import save, spread
 from skattn import AttentionLSTMForecaster, AttentionLSTMRegressor
 from skattn.datasets import make_sensor_network

@@ -72,6 +72,11 @@ class AttentionDisplay:
         """
         weights = estimator.attention_weights(**({} if X is None else {"X": X}), kind=kind)
         if not isinstance(weights, pd.DataFrame):
+            if kind == "spatial":
+                raise ValueError(
+                    "kind='spatial' has a table of sensors for each window, but one table is drawn. Use "
+                    "SensorDisplay.from_estimator(estimator, X=X), which draws their mean."
+                )
             sizes, flat = weights.shape[1:], weights.reshape(len(weights), -1)
             columns = weight_columns(kind, lags(sizes[0]), range(sizes[-1]), flat.shape[1])
             weights = pd.DataFrame(flat, columns=columns)

@@ -57,10 +57,11 @@ class SensorDisplay:
 
         Parameters
         ----------
-        estimator : AttentionLSTMForecaster
+        estimator : AttentionLSTMForecaster or AttentionLSTMRegressor
             Fitted, with `spatial_attention`.
         y, X : pandas.DataFrame, default=None
-            Series up to where the forecast starts, and what is known ahead; None means those of `fit` and `update`.
+            Series up to where the forecast starts, and what is known ahead; None means those of `fit` and `update`. Of
+            a regressor, X are windows, whose mean is shown.
         coordinates : array-like of shape (n_sensors, 2), default=None
             As in the constructor.
         metric : {'haversine', 'euclidean'}, default='haversine'
@@ -71,7 +72,10 @@ class SensorDisplay:
         display : SensorDisplay
             Not drawn yet.
         """
-        return cls(estimator.attention_weights(y, X, kind="spatial").T, coordinates, metric)
+        if hasattr(estimator, "regressor_"):
+            return cls(estimator.attention_weights(y, X, kind="spatial").T, coordinates, metric)
+        weights = estimator.attention_weights(X, kind="spatial").mean(0)  # (S, S)
+        return cls(pd.DataFrame(weights.T), coordinates, metric)
 
     def plot(self, ax=None, style=None, *, most_edges=None, cmap=CMAP):
         """Draw the sensors.

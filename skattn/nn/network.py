@@ -20,7 +20,7 @@ from skattn.nn.normalization import NORMALIZATIONS
 from skattn.nn.patching import patch, spread
 from skattn.nn.placement import ChannelAttention, InputAttention, StateAttention
 from skattn.nn.random import Dropout
-from skattn.nn.skip import ChannelSkip, Gate, WindowSkip
+from skattn.nn.skip import ChannelSkip, Gate, SensorSkip, WindowSkip
 from skattn.nn.spatial import SpatialAttention
 
 CHUNK = 1 << 13  # targets of the windows that are forecast at a time
@@ -153,8 +153,9 @@ patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dro
             self.future_embedding = Embedding(block * n_future, hidden_size, self.head.n_blocks)
         self.gate = Gate()
         if linear_skip:
-            kind = ChannelSkip if autoregressive else WindowSkip
-            self.skip = kind(window_length, n_channels, horizon, n_targets, n_params, n_future)
+            kind = ChannelSkip if autoregressive else SensorSkip if self.by_target else WindowSkip
+            last = self.n_sensors if kind is SensorSkip else n_future
+            self.skip = kind(window_length, n_channels, horizon, n_targets, n_params, last)
 
     def _spatial_attention(self, sizes):
         """The attention over sensors, whose windows are the targets'."""

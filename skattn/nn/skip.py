@@ -1,10 +1,12 @@
 """Linear skips: a linear forecast beside the network, which is left to learn what is not linear.
 
 Letters: ``B`` windows, ``L`` steps, ``C`` channels, ``H`` horizon, ``M`` targets, ``P`` parameters per target,
-``K`` channels known ahead, ``G`` maps, ``F`` features, ``O`` outputs.
+``K`` channels known ahead, ``S`` sensors, ``V`` channels of each, ``G`` maps, ``F`` features, ``O`` outputs.
 
 Both start from zero, so that the first forecast is the level that the normalisation puts back.
 """
+
+from math import prod
 
 import torch
 from torch import nn
@@ -69,6 +71,31 @@ class ChannelSkip(nn.Module):
         with torch.no_grad():
             self.linear.weight.copy_(solution[:, :-1].transpose(1, 2))
             self.linear.bias.copy_(solution[:, -1])
+
+
+class SensorSkip(ChannelSkip):
+    """One map shared by all sensors, or one each, from a sensor's channels to its targets: for targets that are not
+    channels of the window."""
+
+    def __init__(self, window_length, n_channels, horizon, n_targets, n_params, n_sensors):
+        nn.Module.__init__(self)
+        self.n_rows, self.shape = n_sensors, (horizon, n_targets // n_sensors, n_params)
+        self.linear = Maps(window_length * n_channels // n_sensors, prod(self.shape))
+
+    def forward(self, x, future=None):
+        """Linear forecast of shape (B, H, M, P) from `x` (B, L, C)."""
+        params = self.linear(self._own(x).transpose(0, 1)).unflatten(2, self.shape)  # (S, B, H, M / S, P)
+        return params.permute(1, 2, 0, 3, 4).flatten(2, 3)  # (B, H, M, P)
+
+    def rows(self, x, future, target, weight):
+        """The map as rows of a linear regression: features (B * S, L * V), outputs (B * S, H * M / S), weights
+        (B * S, 1)."""
+        target, weight = (one.unflatten(2, (self.n_rows, -1)).transpose(1, 2) for one in (target, weight))
+        return self._own(x).flatten(0, 1), target.flatten(2).flatten(0, 1), weight[..., :1, 0].reshape(-1, 1)
+
+    def _own(self, x):
+        """The windows `x` (B, L, C) of each sensor, (B, S, L * V)."""
+        return x.unflatten(2, (self.n_rows, -1)).transpose(1, 2).flatten(2)
 
 
 class Maps(nn.Module):

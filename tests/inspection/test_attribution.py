@@ -126,6 +126,17 @@ def test_occlusion_of_forecasts():
     assert_allclose(found[..., :-1], change[..., :-1], rtol=1e-4)
 
 
+@pytest.mark.parametrize("function", [occlusion, integrated_gradients])
+def test_importance_knows_the_place_in_a_cycle(function):
+    """A series a whole cycle later has the same importances, and at another place others."""
+    y = pd.Series(np.random.default_rng(2).normal(10, 3, 31))
+    regressor = AttentionLSTMRegressor(**SMALL | dict(hidden_size=5, linear_skip=False, lr=0.3))
+    forecaster = AttentionLSTMForecaster(regressor, window_length=L, periods=[5], periods_role="embed").fit(y, fh=[1])
+    found = [function(forecaster, y=y.set_axis(y.index + steps)) for steps in (0, 5, 1)]
+    assert_array_equal(found[1], found[0])
+    assert np.abs(found[2] - found[0]).max() > 1e-3 * found[0].max()
+
+
 @pytest.mark.parametrize("removal", ["level", "permute", "mask"])
 def test_what_is_missing_has_no_importance(X, coef, removal):
     """Hiding what is missing changes nothing, and does not change what is missing into something."""
@@ -272,13 +283,20 @@ def test_completeness(X, params, gaps):
     assert_allclose(_integrate(subject, 50).sum((1, 2)), change[:, 0], atol=0.01 * abs(change).max())
 
 
-def test_completeness_with_drivers():
-    """Drivers are part of what is explained in the past; what is known of them ahead stays as it is."""
+@pytest.mark.parametrize("periods", [None, [5]])
+def test_completeness_with_drivers(periods):
+    """Drivers are part of what is explained in the past; what is known of them ahead stays as it is, and so does the
+    place in a cycle."""
     rng = np.random.default_rng(2)
     index = pd.period_range("2020-01", periods=31, freq="M")
     y, drivers = pd.Series(rng.normal(10, 3, 31), index), pd.DataFrame({"sun": rng.normal(5, 1, 31)}, index)
     regressor = AttentionLSTMRegressor(**SMALL | {"hidden_size": 5})
-    forecaster = AttentionLSTMForecaster(regressor, window_length=L).fit(y, X=drivers, fh=range(1, H + 1))
+    forecaster = AttentionLSTMForecaster(regressor, window_length=L, periods=periods, periods_role="embed")
+    forecaster.fit(y, X=drivers, fh=range(1, H + 1))
+    network = forecaster.regressor_.network_
+    if periods:
+        network.calendar.vectors[0].data = torch.from_numpy(rng.normal(size=(5, 2)))
+        network.gate.share.fill_(1)
     subject = Subject(forecaster, drivers, y, "level", None, check_random_state(0))
     change = (subject.predict() - subject.predict(np.True_)).mean(1)
     found = _integrate(subject, 50)

@@ -329,6 +329,18 @@ def test_missing_targets_do_not_count(forecaster, series):
     assert_allclose(asked.loss(), np.mean(losses), rtol=1e-4)
 
 
+def test_windows_keep_their_place():
+    """Windows that were drawn, and of which something is hidden, have the places that they ended at."""
+    y = pd.Series(np.arange(100.0, 100 + T), pd.RangeIndex(1000, 1000 + T))
+    regressor = AttentionLSTMRegressor(**SMALL)
+    forecaster = AttentionLSTMForecaster(regressor, window_length=L, periods=[5], periods_role="embed").fit(y, fh=[1])
+    for removal in REMOVALS:
+        asked = subject(forecaster, y=y, max_samples=17, removal=removal)
+        assert_array_equal(asked.arrays["place"], asked.past[:, -1, 0] + 900)
+        assert_array_equal(asked.windows(np.True_).arrays["place"], asked.arrays["place"])
+        assert asked.predict(np.True_).shape == (17, 1)
+
+
 @pytest.mark.parametrize("max_samples", [13, N, None])
 def test_max_samples(model, X, y, max_samples):
     """A sample keeps its order, and each window its target; a limit that is not reached changes nothing."""

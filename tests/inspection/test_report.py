@@ -487,6 +487,16 @@ def test_forecaster():
     assert_allclose(usual_loss(report), np.nanmean(losses), rtol=1e-6)
 
 
+def test_forecaster_that_is_told_the_place_in_a_cycle():
+    """Of a series a whole cycle later the report is the same, and at another place another."""
+    y = pd.Series(np.random.default_rng(0).normal(size=T))
+    regressor = AttentionLSTMRegressor(**SMALL | dict(lr=0.3, linear_skip=False))
+    forecaster = AttentionLSTMForecaster(regressor, window_length=5, periods=[7], periods_role="embed").fit(y, fh=[1])
+    curves = [quiet(forecaster, y=y.set_axis(y.index + steps), random_state=0).curves for steps in (0, 7, 1)]
+    pd.testing.assert_frame_equal(curves[1], curves[0])
+    assert (curves[2] != curves[0]).any(axis=None)
+
+
 @pytest.mark.parametrize("kind", ["channel", "joint"])
 def test_only_drivers_are_compared(monkeypatch, kind):
     """Weights of drivers are compared with the importance of drivers, and not with that of the target's own channel."""

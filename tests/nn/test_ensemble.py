@@ -29,6 +29,7 @@ CONFIGS = {
         num_heads=2,
     ),
     "dual_stage": dict(encoder="dual_stage"),
+    "calendar": dict(autoregressive=True, periods=[3, 6]),
     "nowhere": dict(attention=None),
 }
 every_config = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
@@ -48,11 +49,12 @@ def draw(*shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def inputs(n_future=0, **_):
+def inputs(n_future=0, periods=(), **_):
     """Draw what the network takes, with a missing value."""
     past = draw(B, L, C)
     past[2, 3, 1] = torch.nan
-    return {"past": past, **({"future": draw(B, H, n_future, seed=1)} if n_future else {})}
+    future = {"future": draw(B, H, n_future, seed=1)} if n_future else {}
+    return {"past": past, **future, **({"place": torch.arange(B)} if periods else {})}
 
 
 def alone(ensemble):

@@ -23,6 +23,7 @@ SENSORS = dict(autoregressive=True, spatial_attention="general", channel_attenti
 S, V = 3, 5  # sensors and the variables of each, where the window is longer and there are drivers
 VARIABLES = dict(n_targets=S * V, n_variables=V, n_channels=37, window_length=17)
 CHAIN = [[0.0, 3.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]  # a map: each listens to the sensor before it
+PERIODS = [3, 6]  # cycles, of three steps, and of two times three
 LISTENS = [
     dict(channel_mode="independent", spatial_attention=None),
     dict(spatial_attention="additive"),
@@ -61,10 +62,11 @@ def draw(*shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def inputs(n_future=0, window_length=L, n_channels=C, horizon=H):
+def inputs(n_future=0, window_length=L, n_channels=C, horizon=H, periods=()):
     """Draw what the network takes, by name."""
     future = {"future": draw(B, horizon, n_future, seed=1)} if n_future else {}
-    return {"past": draw(B, window_length, n_channels), **future}
+    place = {"place": 7 * torch.arange(B) - 11} if periods else {}
+    return {"past": draw(B, window_length, n_channels), **future, **place}
 
 
 def with_holes(x):
@@ -134,7 +136,7 @@ def test_diagram_of_sensors(several):
     """
     network = stir(make(**SENSORS | several, attention_position="both", n_future=K, normalization="window")).eval()
     sizes = network.config
-    n_targets, n_variables = sizes["n_targets"], sizes["n_variables"]
+    n_targets, n_variables = sizes["n_targets"], network.n_variables
     past, future = (with_holes(one) for one in inputs(K, sizes["window_length"], sizes["n_channels"]).values())
     past[6, 2, :n_variables] = past[6, 2, n_targets:] = nan
     output = network(past, future)
@@ -196,9 +198,8 @@ def places(network, seen):
     n, length, channels = seen.shape
     heads, horizon, attention = config["num_heads"], config["horizon"], config["attention"]
     over_time, over_channels = seen.any(2)[:, None, None], seen.any(1)[:, None, None]  # (n, 1, 1, L), (n, 1, 1, C)
-    n_targets, n_variables = config["n_targets"], config["n_variables"]
-    n_sensors = n_targets // n_variables
-    over_sensors = over_channels[..., :n_targets].unflatten(3, (n_sensors, n_variables)).any(4)  # (n, 1, 1, S)
+    n_sensors = network.n_sensors
+    over_sensors = over_channels[..., : network.n_own].unflatten(3, (n_sensors, -1)).any(4) if n_sensors else None
     if config["encoder"] == "dual_stage":
         own = config["n_targets"] if config["autoregressive"] else 0
         return {
@@ -342,6 +343,30 @@ def test_every_parameter_learns_with_variables(how, n_future, patch_length):
     window = {name: with_holes(values) for name, values in inputs(n_future, 17, 37).items()}
     window["past"][7, :, V : 2 * V] = nan
     check(network, window, draw(B, H, S * V, seed=2))
+
+
+@pytest.mark.parametrize("how", [dict(channel_mode="mixed"), *LISTENS[:2]], ids=["mixed", "independent", "sensors"])
+@pytest.mark.parametrize("autoregressive", [False, True])
+@every_encoder
+def test_every_parameter_learns_with_a_calendar(how, autoregressive, encoder):
+    """So do the vectors of all cycles, whoever is read by whom, of rows of sensors too."""
+    sizes = dict(autoregressive=autoregressive, n_variables=1, n_targets=M if autoregressive else C)
+    network = stir(make(**how, **sizes, encoder=encoder, periods=PERIODS))
+    window = inputs(periods=PERIODS)
+    check(network, window | {"past": with_holes(window["past"])}, draw(B, H, sizes["n_targets"], seed=2))
+    assert len(network.calendar.vectors) == 2
+
+
+@pytest.mark.parametrize("how", LISTENS, ids=["independent", "sensors", "map"])
+@pytest.mark.parametrize("n_each", [1, 2])
+@pytest.mark.parametrize("patch_length", [1, 2])
+def test_every_parameter_learns_with_rows_of_sensors(how, n_each, patch_length):
+    """So do all where targets are no channels of the window but each sensor has some of both, one of them silent."""
+    sizes = dict(n_variables=V, n_channels=S * V, n_targets=S * n_each, window_length=17, patch_length=patch_length)
+    network = stir(make(attention_position="both", channel_attention="dot", **TWO_HEADS | sizes | how))
+    past = with_holes(draw(B, 17, S * V))
+    past[7, :, V : 2 * V] = nan
+    check(network, {"past": past}, draw(B, H, S * n_each, seed=2))
 
 
 @pytest.mark.parametrize(
@@ -525,7 +550,7 @@ def test_known_channels_reach_their_own_step_only(n_future):
     """What is known of a step ahead changes the forecast of that step, through the network and through the skip."""
     if not n_future:
         with pytest.raises(TypeError):
-            make()(draw(B, L, C), draw(B, H, K), draw(B, H, K))
+            make()(draw(B, L, C), draw(B, H, K), torch.arange(B), draw(B, H, K))
         return
     for linear_skip, autoregressive in ((False, False), (False, True), (True, True)):
         network = stir(make(n_future=K, linear_skip=linear_skip, autoregressive=autoregressive))
@@ -645,8 +670,21 @@ def test_same_generator_same_bits(encoder, attention):
         ),
         dict(attention=None, loss=nn.HuberLoss, linear_skip=False, **TWO_HEADS),
         dict(horizon=1, n_targets=1, n_params=5, head="class", loss="cross_entropy"),
+        EVERYTHING_SPATIAL | dict(periods=PERIODS),
+        dict(n_variables=1, n_targets=2 * C, spatial_attention="dot"),
     ],
-    ids=["default", "everything", "dual_stage", "sensors", "variables", "classes", "plain", "class_head"],
+    ids=[
+        "default",
+        "everything",
+        "dual_stage",
+        "sensors",
+        "variables",
+        "classes",
+        "plain",
+        "class_head",
+        "calendar",
+        "rows_of_sensors",
+    ],
 )
 def test_config_rebuilds(config):
     """AttentionLSTM(**network.config) takes the weights and gives the same forecasts; so does a copy."""
@@ -655,7 +693,7 @@ def test_config_rebuilds(config):
     rebuilt.load_state_dict(network.state_dict())
     assert rebuilt.config == network.config
     sizes = network.config
-    window = inputs(sizes["n_future"], n_channels=sizes["n_channels"], horizon=sizes["horizon"])
+    window = inputs(sizes["n_future"], L, sizes["n_channels"], sizes["horizon"], sizes["periods"])
     for other in (rebuilt, deepcopy(network)):
         assert torch.equal(other.predict(**window), network.predict(**window))
 
@@ -896,13 +934,23 @@ def test_one_sensor():
         assert output.spatial.shape == (B, 1, 1, 1)
 
 
-def test_sensors_are_channels_of_the_window():
-    """Elsewhere there is nothing that targets could look at, as the error says, with what to do instead."""
-    message = r"spatial_attention='dot' lets each target .* there are none: autoregressive = {}, encoder = '{}'\. Use"
-    with pytest.raises(ValueError, match=message.format(False, "lstm")):
-        make(spatial_attention="dot")
-    with pytest.raises(ValueError, match=message.format(True, "dual_stage")):
-        make(spatial_attention="dot", autoregressive=True, encoder="dual_stage")
+@pytest.mark.parametrize(
+    ("options", "n_variables", "encoder"),
+    [
+        ({}, None, "lstm"),
+        (dict(autoregressive=True), None, "dual_stage"),
+        (dict(n_variables=1), 1, "dual_stage"),
+    ],
+)
+def test_sensors_are_channels_of_the_window(options, n_variables, encoder):
+    """Elsewhere there is nothing that sensors could look at, as the error says, with what to do instead."""
+    message = (
+        rf"spatial_attention='dot' lets each sensor look at the windows of others, but there are none: n_variables = "
+        rf"{n_variables}, encoder = '{encoder}'\. Use AttentionLSTMForecaster, or X of shape \(n_samples, n_steps, "
+        r"n_sensors, n_channels\), with an encoder other than 'dual_stage', or channel_attention\."
+    )
+    with pytest.raises(ValueError, match=message):
+        make(spatial_attention="dot", encoder=encoder, **options)
 
 
 @every_encoder
@@ -1000,8 +1048,8 @@ def test_modes_are_the_same_for_a_single_sensor(n_future, patch_length):
 
 @pytest.mark.parametrize(
     "config",
-    [dict(autoregressive=True), dict(channel_mode="independent"), dict(encoder="dual_stage", autoregressive=True)],
-    ids=["mixed", "no_channels", "dual_stage"],
+    [dict(autoregressive=True), dict(), dict(encoder="dual_stage", autoregressive=True), dict(encoder="dual_stage")],
+    ids=["mixed", "rows", "dual_stage", "dual_stage_of_rows"],
 )
 def test_variables_do_not_matter_where_all_is_read_at_once(config):
     """Where rows are windows, sensors of several variables have the same network as targets."""
@@ -1021,9 +1069,132 @@ def test_mode_of_a_dual_stage(linear_skip):
 
 
 def test_mode_of_targets_that_are_no_channels():
-    """There is nothing to tell apart: the network is the same."""
+    """Without sensors there is nothing to tell apart: the network is the same."""
     mixed, independent = (make(channel_mode=mode) for mode in ("mixed", "independent"))
     assert_close(mixed.state_dict(), independent.state_dict())
+
+
+# ------------------------------------------------------------------------------------------------- rows of sensors
+
+ROWS = dict(n_variables=V, n_channels=S * V, n_targets=2 * S, window_length=17)  # two outputs for each sensor
+
+
+@pytest.mark.parametrize(
+    ("sizes", "n_own", "n_variables", "n_sensors"),
+    [
+        (dict(autoregressive=True), M, 1, M),
+        (dict(autoregressive=True, **VARIABLES), S * V, V, S),
+        (dict(), C, 0, 0),
+        (ROWS, S * V, V, S),
+        (dict(n_variables=1, n_targets=C), C, 1, C),
+    ],
+)
+@pytest.mark.parametrize("how", [dict(channel_mode="mixed"), dict(channel_mode="independent")])
+def test_whose_the_channels_are(sizes, n_own, n_variables, n_sensors, how):
+    """Sensors have the targets of a series, beside drivers, but all channels of rows, where there are any at all."""
+    network = make(**sizes | how)
+    assert (network.n_own, network.n_variables, network.n_sensors) == (n_own, n_variables, n_sensors)
+    assert network.by_target is (how["channel_mode"] == "independent" and n_sensors > 0)
+
+
+@pytest.mark.parametrize("patch_length", [1, 2])
+@pytest.mark.parametrize("how", LISTENS, ids=["independent", "sensors", "map"])
+def test_rows_of_sensors_have_outputs_sensor_by_sensor(how, patch_length):
+    """A sensor's outputs follow one another, and are read from its channels and from those of the sensors it hears."""
+    network = stir(make(linear_skip=False, patch_length=patch_length, **ROWS | how)).eval()
+    heard = torch.eye(S, dtype=torch.bool)  # a row per sensor that is heard
+    if how["spatial_attention"]:
+        heard = heard | torch.tensor(CHAIN).bool() if "adjacency" in how else heard | True
+    past = draw(B, 17, S * V)
+    before = network(past)
+    assert before.params.shape == (B, H, 2 * S, 1)
+    assert network.identity.shape == (S, 1, 17)
+    for changed in range(S * V):
+        other = past.clone()
+        other[..., changed] += draw(B, 17, seed=3)
+        moved = (network(other).params != before.params).any(dim=(0, 1, 3))  # (2 * S,)
+        assert moved.tolist() == heard[changed // V].repeat_interleave(2).tolist()
+
+
+@pytest.mark.parametrize("identity", [True, False])
+@pytest.mark.parametrize("how", LISTENS, ids=["independent", "sensors", "map"])
+def test_rows_of_sensors_can_change_places(identity, how):
+    """Without identity, blocks of channels in another order are read the same, and outputs are in that order."""
+    order = torch.tensor([2, 0, 1])
+    turned = how | dict(adjacency=torch.tensor(CHAIN)[order][:, order]) if "adjacency" in how else how
+    sizes = dict(linear_skip=False, sensor_identity=identity, **ROWS)
+    network, other = (stir(make(**sizes | options)).eval() for options in (how, turned))
+    channels, outputs = (torch.arange(S * n).unflatten(0, (S, n))[order].flatten() for n in (V, 2))
+    past = with_holes(draw(B, 17, S * V))
+    params, moved = network(past).params, other(past[..., channels]).params
+    assert torch.allclose(moved, params[:, :, outputs]) == (not identity)
+
+
+def test_outputs_that_sensors_cannot_share():
+    """As many for each sensor, as the error says, with both numbers and the way out, which works."""
+    message = (
+        r"y has 7 outputs but 3 sensors need as many each\. Pass y of shape \(n_samples, 3\), or use "
+        r"channel_mode='mixed' without spatial_attention\."
+    )
+    for how in LISTENS:
+        with pytest.raises(ValueError, match=message):
+            make(**ROWS | how | dict(n_targets=7))
+        assert make(**ROWS | how | dict(n_targets=S))(draw(B, 17, S * V)).params.shape == (B, H, S, 1)
+    assert make(**ROWS | dict(n_targets=7))(draw(B, 17, S * V)).params.shape == (B, H, 7, 1)
+
+
+# -------------------------------------------------------------------------------------------------------- calendar
+
+
+@pytest.mark.parametrize("how", [dict(channel_mode="mixed"), *LISTENS[:2]], ids=["mixed", "independent", "sensors"])
+@pytest.mark.parametrize("patch_length", [1, 2])
+def test_calendar_is_added_to_every_step(how, patch_length):
+    """A window is read as by a network without, whose vectors of steps have that of the window's end beside them."""
+    options = dict(autoregressive=True, attention_position="both", patch_length=patch_length, n_future=K, **how)
+    told = stir(make(periods=PERIODS, **options)).eval()
+    state = {name: value for name, value in told.state_dict().items() if not name.startswith("calendar")}
+    given = inputs(K, periods=PERIODS)
+    output = told(**given)
+    for window, vector in enumerate(told.calendar(given["place"])):
+        plain = make(**options).eval()
+        plain.load_state_dict(state | {"embedding.place": state["embedding.place"] + vector})
+        one = plain(**{name: given[name][window : window + 1] for name in ("past", "future")})
+        assert_close(output.params[window : window + 1], one.params)
+        assert_close((output.input[window], output.state[window]), (one.input[0], one.state[0]))
+    assert_close(told.predict(**given), told.head.predict(told.rescale(output)))
+
+
+def test_only_the_place_counts():
+    """Windows of a whole round of all cycles later are forecast the same, others not."""
+    network = stir(make(periods=PERIODS)).eval()
+    past, place = inputs(periods=PERIODS).values()
+    forecast = network.predict(past, place=place)
+    assert torch.equal(network.predict(past, place=place + 6), forecast)
+    for step in range(1, 6):
+        assert ((network.predict(past, place=place + step) - forecast).abs().amax((1, 2)) > 1e-4).all()
+
+
+@autoregressive_or_not
+def test_skip_does_not_read_the_calendar(autoregressive):
+    """Nor do the rows that it is solved from."""
+    network = stir(make(periods=PERIODS, autoregressive=autoregressive, n_future=K)).eval()
+    given = inputs(K, periods=PERIODS)
+    moved = given | {"place": given["place"] + 1}
+    assert torch.equal(network(**moved).skip, network(**given).skip)
+    target, weight = draw(B, H, M, seed=2), torch.ones(B, 1, 1)
+    rows = network.linear_rows(given["past"], target, weight, future=given["future"])
+    assert_close(network.linear_rows(target=target, weight=weight, **moved), rows)
+
+
+def test_dual_stage_has_no_calendar():
+    """It embeds no steps, as the error says, with both ways out, which work."""
+    message = (
+        r"encoder='dual_stage' cannot be told the place in a cycle\. Use periods_role='subtract', or another encoder\."
+    )
+    with pytest.raises(ValueError, match=message):
+        make(encoder="dual_stage", periods=PERIODS)
+    assert make(encoder="dual_stage").calendar is None
+    assert make(periods=PERIODS).calendar is not None
 
 
 def test_combinations_cover_the_dictionaries():
