@@ -92,7 +92,7 @@ PARAMETERS = """Parameters
         Attention over sensors, by the same mechanisms: each series that is forecast asks the windows of all of them,
         and reads what each head mixes from them beside its own window. One network then reads every series by
         itself, as with ``channel_mode='independent'``. Several heads tell apart neighbours that matter at different
-        lags. Only where targets are channels of the window.
+        lags. Only where targets are channels of the window, or X has sensors.
     adjacency : array-like or sparse matrix of shape (n_sensors, n_sensors), default=None
         Map for `spatial_attention`: the strength of the edge from the sensor of a row to that of a column, 0 where
         there is none; :func:`skattn.graph.adjacency_from_coordinates` makes one. The labels of a DataFrame are matched
@@ -117,9 +117,10 @@ PARAMETERS = """Parameters
         many times shorter to the encoder.
     channel_mode : {'mixed', 'independent'}, default='mixed'
         Whether the network reads all channels at once, or each target by itself, beside the drivers and an embedding of
-        its name, with the same weights for all. Only used where targets are channels of the window.
-    encoder : {'lstm', 'gru', 'transformer', 'dual_stage'} or type, default='lstm'
-        What turns the embedded window into states. 'dual_stage' is the network of Qin et al. (2017), DA-RNN: each
+        its name, with the same weights for all. Only used where targets are channels of the window, or X has sensors.
+    encoder : {'lstm', 'gru', 'transformer', 'mlp', 'dual_stage'} or type, default='lstm'
+        What turns the embedded window into states. 'mlp' reads each step by itself, in residual blocks: for windows
+        that are one patch, as in STID. 'dual_stage' is the network of Qin et al. (2017), DA-RNN: each
         step's drivers are weighed as the encoder's state asks for, by `channel_attention` or else `attention`, and
         the encoder's states as the state of a decoder asks for, by `attention`. In a forecaster the drivers are the
         channels that are not forecast, if there are any, and the decoder reads the series that are. It has no use
@@ -187,8 +188,10 @@ PARAMETERS = """Parameters
     dtype : {'float32', 'float64'}, default='float32'
         Precision of the network.
     n_threads : int or None, default=None
-        Threads of torch within `fit` and `predict`. None means one for a small network, which a second thread would
-        slow down, and as many as torch is set to for a large one.
+        Threads within `fit` and `predict`, None for as many as torch is set to. On a CPU they share large batches, and
+        many windows to predict, in chunks that do not depend on their number: neither does what is learned. A number is
+        also how many threads torch shares an operation out to elsewhere; with None that is one, except for a large
+        network.
     callbacks : list or None, default=None
         Callbacks of skorch: instances, or pairs of a name and an instance. They are used as they are,
         and pickled with the estimator. Callbacks of scikit-learn are set by `set_callbacks`.

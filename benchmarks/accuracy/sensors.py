@@ -47,12 +47,12 @@ TRAFFIC = {
     "normalization": "global",
     "linear_skip": False,
     "dropout": 0.3,
-    "encoder": "transformer",
+    "encoder": "mlp",
     "attention": None,
     "channel_mode": "independent",
     "patch_length": 12,
-    "hidden_size": 128,
-    "embedding_dim": 128,
+    "hidden_size": 160,
+    "embedding_dim": 160,
     "num_layers": 3,
     "num_heads": 4,
     "loss": "absolute_error",
@@ -64,6 +64,7 @@ TRAFFIC = {
     "early_stopping": False,
     "max_epochs": 16,
 }
+LOS = {"loss": "squared_error", "batch_size": 16}  # a week, and the error that its protocol counts
 SPATIAL = {"spatial_attention": "multihead"}
 
 MEASURES = {

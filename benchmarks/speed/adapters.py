@@ -184,7 +184,8 @@ class Darts:
         self.model.fit([self.series(table) for table in series], verbose=False)
 
     def predict(self, series):
-        return self.model.predict(HORIZON, self.series(series[0][-WINDOW:]), verbose=False, show_warnings=False).values()
+        past = self.series(series[0][-WINDOW:])
+        return self.model.predict(HORIZON, past, verbose=False, show_warnings=False).values()
 
     def predict_windows(self, past):
         made = [self.series(window) for window in past]
@@ -215,7 +216,7 @@ class NeuralForecast:
             windows_batch_size=BATCH,
             inference_windows_batch_size=1024,
             val_check_steps=10_000,
-            **{key: value for key, value in LIGHTNING.items()},
+            **LIGHTNING,
         )
         self.model = Forecaster([network], freq=1)
         self.model.fit(frame)

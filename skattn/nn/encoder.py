@@ -82,6 +82,30 @@ class TransformerLayer(nn.Module):
         return x + self.dropout(self.feed_forward(self.forward_norm(x)))  # (B, L, E)
 
 
+class MLPEncoder(nn.Module):
+    """Residual blocks that read each step by itself, as in STID, Shao et al. (2022), "Spatial-temporal identity".
+
+    The summary is that of the last step: with one patch for the whole window, or attention over steps, it knows them
+    all. `num_heads` is not used.
+    """
+
+    def __init__(self, input_size, hidden_size, num_layers=1, num_heads=1, dropout=0.0):
+        super().__init__()
+        self.project = nn.Identity() if input_size == hidden_size else nn.Linear(input_size, hidden_size)
+        self.layers = nn.ModuleList(
+            nn.Sequential(
+                nn.Linear(hidden_size, hidden_size), nn.ReLU(), Dropout(dropout), nn.Linear(hidden_size, hidden_size)
+            )
+            for _ in range(num_layers)
+        )
+
+    def forward(self, x, mask=None):
+        x = self.project(x)  # (B, L, E)
+        for layer in self.layers:
+            x = x + layer(x)  # (B, L, E)
+        return x, x[:, -1:]  # (B, L, E), (B, 1, E)
+
+
 def positions(x):
     """Sinusoidal positions of the steps of `x` (B, L, E), as (L, E): sine in even places, cosine in odd ones."""
     steps, width = x.shape[1:]
@@ -91,4 +115,4 @@ def positions(x):
     return torch.where(place % 2 == 0, angle.sin(), angle.cos())  # (L, E)
 
 
-ENCODERS = {"lstm": LSTMEncoder, "gru": GRUEncoder, "transformer": TransformerEncoder}
+ENCODERS = {"lstm": LSTMEncoder, "gru": GRUEncoder, "transformer": TransformerEncoder, "mlp": MLPEncoder}

@@ -1,0 +1,178 @@
+"""The same LSTM in skattn and in other libraries: training, forecasts, memory, import, the first fit.
+
+Run: SKATTN_PEERS=/path/to/environments python -m benchmarks.speed.peers
+
+Each library that is not installed here lives in a virtual environment of its own, SKATTN_PEERS/<name>, which
+``--install`` makes; those that are lacking are left out. Runs are interleaved, each in a process of its own.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+from statistics import median
+
+from benchmarks.record import save
+from benchmarks.speed.adapters import ADAPTERS, SERIES
+
+INSTALLED = {"darts": "darts[torch]==0.48.1", "neuralforecast": "neuralforecast==3.3.0"}
+INSTALLED["pytorch-forecasting"] = "pytorch-forecasting==1.8.0"
+IMPORTS = {
+    "torch": "import torch",
+    "skattn": "from skattn import AttentionLSTMRegressor",
+    "skattn, sktime": "from skattn import AttentionLSTMForecaster",
+    "skorch": "import skorch",
+    "sktime": "from sktime.forecasting.ltsf import LTSFLinearForecaster",
+    "darts": "from darts.models import BlockRNNModel",
+    "neuralforecast": "from neuralforecast import NeuralForecast",
+    "pytorch-forecasting": "import pytorch_forecasting",
+}
+RUNS, STEPS = 5, 40
+# Threads that spin while they wait would be paid for by whoever runs beside them.
+ENVIRONMENT = {**os.environ, "OMP_WAIT_POLICY": "passive"}
+
+
+def interpreter(name):
+    """The Python that a library lives in, or None if it is not there."""
+    if name not in INSTALLED:
+        return sys.executable
+    path = Path(os.environ.get("SKATTN_PEERS", "")) / name / "bin" / "python"
+    return str(path) if path.exists() else None
+
+
+def install():
+    """Make the environments, with the torch of this one."""
+    for name, requirement in INSTALLED.items():
+        folder = Path(os.environ["SKATTN_PEERS"]) / name
+        venv.create(folder, with_pip=True)
+        packages = next(folder.glob("lib/python*/site-packages"))
+        own = Path(sys.executable).parent.parent / packages.relative_to(folder)
+        (packages / "own.pth").write_text(f"{own}\n")  # else each would bring a torch of its own
+        subprocess.run([folder / "bin" / "python", "-m", "pip", "install", "--quiet", requirement], check=True)
+
+
+def run(name, task, kind, number):
+    """What an adapter measures of a task, in a process of its own; None if it cannot do it."""
+    command = [interpreter(name), "-m", "benchmarks.speed.adapters", name, task, kind, str(number)]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+    if done.returncode:
+        print(f"{name}, {task}, {kind}: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+        return None
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def interleaved(names, *task, runs=RUNS):
+    """Results by adapter, a list of runs each, in an order that turns round."""
+    found = {name: [] for name in names}
+    for turn in range(runs):
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            if (result := run(name, *task)) is not None:
+                found[name].append(result)
+    return {name: results for name, results in found.items() if results}
+
+
+def _over(found, name, baseline, key):
+    """Ratio to the baseline of the same run: median and range."""
+    pairs = zip(found[name], found[baseline], strict=False)
+    ratios = [one[key] / other[key] for one, other in pairs]
+    return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def training(names):
+    rows = []
+    for kind in SERIES:
+        found = interleaved(names, "train", kind, STEPS)
+        for name, results in found.items():
+            baseline = "torch, attention" if "attention" in name else "torch"
+            rows.append(
+                {
+                    "measure": f"training, {kind}",
+                    "library": name,
+                    "value": f"{1000 * median(one['wall'] for one in results):.1f} ms a step; "
+                    f"CPU {1000 * median(one['cpu'] for one in results):.1f}",
+                    "over plain torch": _over(found, name, baseline, "wall"),
+                }
+            )
+    return rows
+
+
+def forecasts(names):
+    rows, found = [], interleaved(names, "predict", "1 channel", 10_000)
+    for name, results in found.items():
+        values = [f"one in {median(one['one'] for one in results):.2f} ms"]
+        if "cpu" in results[0]:
+            wall, cpu = (median(one[key] for one in results) for key in ("wall", "cpu"))
+            values.append(f"10 000 at {wall:.0f} a second, {cpu:.0f} a CPU second")
+        baseline = "torch, attention" if "attention" in name else "torch"
+        ratio = _over(found, name, baseline, "cpu") + " a CPU second" if "cpu" in results[0] else ""
+        rows.append({"measure": "forecasts", "library": name, "value": "; ".join(values), "over plain torch": ratio})
+    return rows
+
+
+def memory(names):
+    rows = []
+    small, large = (interleaved(names, "memory", "1 channel", length, runs=3) for length in (100_000, 1_000_000))
+    for name in small:
+        low, high = (median(one["peak"] for one in found[name]) for found in (small, large))
+        value = f"{low:.0f} MB for 1e5 steps, {high - low:.0f} MB more for 1e6"
+        rows.append({"measure": "peak memory", "library": name, "value": value, "over plain torch": ""})
+    return rows
+
+
+def first(names):
+    rows, found = [], interleaved(names, "first", "1 channel", 5)
+    for name, results in found.items():
+        wall, cpu = (median(one[key] for one in results) for key in ("wall", "cpu"))
+        row = {"measure": "first fit of five steps", "library": name, "value": f"{wall:.2f} s; CPU {cpu:.2f}"}
+        rows.append({**row, "over plain torch": ""})
+    return rows
+
+
+def imports(names):
+    rows, code = [], "import time; {}; print(time.process_time())"
+    lines = {name: line for name, line in IMPORTS.items() if name.partition(",")[0] in names}
+    found = {name: [] for name in lines}
+    for _ in range(RUNS):
+        for name, line in lines.items():
+            command = [interpreter(name), "-c", code.format(line)]
+            done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=True)
+            found[name].append(float(done.stdout.splitlines()[-1]))
+    for name, seconds in found.items():
+        listed = subprocess.run([interpreter(name), "-m", "pip", "list"], capture_output=True, text=True).stdout
+        value = f"{median(seconds):.2f} CPU s"
+        if name in INSTALLED:
+            value += f"; {len(listed.splitlines()) - 2} packages installed"
+        rows.append({"measure": "import", "library": name, "value": value, "over plain torch": ""})
+    return rows
+
+
+MEASURES = {"training": training, "forecasts": forecasts, "memory": memory, "first": first, "imports": imports}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--install", action="store_true", help="make the environments and end")
+    parser.add_argument("--measures", nargs="+", choices=MEASURES, default=list(MEASURES))
+    chosen = parser.parse_args()
+    if chosen.install:
+        install()
+        return
+    names = [name for name in ADAPTERS if interpreter(name)]
+    notes = (
+        "The same work everywhere: an LSTM of 64 over 96 raw steps, 24 ahead, batches of 256 windows, Adam; "
+        f"{STEPS} optimiser steps, which are counted. Medians of {RUNS} interleaved runs (memory: 3), each in a "
+        "process of its own, with their range. Ratios are to the plain loop of the same run: wall time of a step, or "
+        "forecasts per CPU second, where more is better. neuralforecast and pytorch-forecasting forecast channels as "
+        "series of their own; darts and neuralforecast have one linear map for all steps ahead, pytorch-forecasting a "
+        "second LSTM that decodes. skattn embeds each step before its LSTM. 'attention' is skattn's default network, "
+        "and the same network in the plain loop."
+    )
+    for measure in chosen.measures:
+        save(__file__, MEASURES[measure](names), notes, keys=("measure", "library"))
+
+
+if __name__ == "__main__":
+    main()
