@@ -62,7 +62,7 @@ TRAFFIC = {
     "lr_schedule": "cosine",
     "batch_size": 64,
     "early_stopping": False,
-    "max_epochs": 16,
+    "max_epochs": 12,
 }
 LOS = {"loss": "squared_error", "batch_size": 16}  # a week, and the error that its protocol counts
 SPATIAL = {"spatial_attention": "multihead"}
