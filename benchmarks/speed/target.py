@@ -1,0 +1,215 @@
+"""Seconds until the validation loss that a plain LSTM reaches, on ETTh1: window 336, horizon 96.
+
+Run: SKATTN_PEERS=/path/to/environments python -m benchmarks.speed.target
+"""
+
+import json
+import logging
+import subprocess
+import sys
+import time
+import warnings
+from statistics import median
+
+import numpy as np
+import torch
+
+from benchmarks.data import etth1
+from benchmarks.record import save
+from benchmarks.speed.peers import ENVIRONMENT, interpreter
+
+WINDOW, HORIZON, HIDDEN, BATCH, LR = 336, 96, 64, 256, 0.001
+TRAIN, VALID = 8640, 2880  # rows: twelve months and four
+LIMIT = 600.0  # seconds
+SEEDS = (0, 1, 2)
+
+
+def series():
+    """Rows to train on and to validate on (T, C), standardised by the first."""
+    values = etth1().to_numpy(np.float32)[: TRAIN + VALID]
+    return (values - values[:TRAIN].mean(0)) / values[:TRAIN].std(0)
+
+
+def windows(values):
+    view = np.lib.stride_tricks.sliding_window_view(values, WINDOW + HORIZON, 0).swapaxes(1, 2)  # (n, L + H, C)
+    return view[:, :WINDOW], view[:, WINDOW:]
+
+
+@torch.inference_mode()
+def validation_loss(forecast, values):
+    """Mean squared error of all validation windows of a function from windows to forecasts."""
+    past, ahead = windows(values[TRAIN - WINDOW :])
+    errors = [
+        ((forecast(torch.tensor(past[rows : rows + 128])) - torch.tensor(ahead[rows : rows + 128])) ** 2).mean((1, 2))
+        for rows in range(0, len(past), 128)
+    ]
+    return float(torch.cat(errors).mean())
+
+
+class Clock:
+    """Time of training, without that of validation, until a loss is reached."""
+
+    def __init__(self, target):
+        self.target, self.start, self.paused, self.curve = target, time.perf_counter(), 0.0, []
+
+    def reached(self, loss_of):
+        """Whether to stop, since the loss is low enough or the time is up."""
+        now = time.perf_counter()
+        loss = loss_of()
+        self.curve.append((now - self.start - self.paused, loss))
+        self.paused += time.perf_counter() - now
+        return loss <= self.target or self.curve[-1][0] > LIMIT
+
+
+def plain(values, clock, seed):
+    torch.manual_seed(seed)
+    lstm, head = torch.nn.LSTM(7, HIDDEN, batch_first=True), torch.nn.Linear(HIDDEN, HORIZON * 7)
+    network = torch.nn.Sequential(lstm, head)
+
+    def forecast(x):
+        return head(lstm(x)[1][0][-1]).unflatten(1, (HORIZON, 7))
+
+    past, ahead = windows(values[:TRAIN])
+    optimizer, rng = torch.optim.Adam(network.parameters(), LR), np.random.default_rng(seed)
+    for _ in range(10):
+        for rows in np.array_split(rng.permutation(len(past)), len(past) // BATCH):
+            optimizer.zero_grad()
+            loss = ((forecast(torch.from_numpy(past[rows])) - torch.from_numpy(ahead[rows])) ** 2).mean()
+            loss.backward()
+            optimizer.step()
+        if clock.reached(lambda: validation_loss(forecast, values)):
+            return
+
+
+def skattn(values, clock, seed):
+    import pandas as pd
+    from skorch.callbacks import Callback
+
+    from skattn import AttentionLSTMForecaster
+    from skattn.forecaster import default_regressor
+
+    class Watch(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            net.module_.eval()
+            if clock.reached(lambda: validation_loss(net.module_.predict, values)):
+                raise KeyboardInterrupt
+
+    regressor = default_regressor(callbacks=[Watch()])
+    AttentionLSTMForecaster(regressor, WINDOW, HORIZON, random_state=seed).fit(pd.DataFrame(values[:TRAIN]))
+
+
+def lightning(clock, name):
+    """A callback of Lightning that watches a loss which is logged."""
+    try:
+        from pytorch_lightning.callbacks import Callback
+    except ImportError:
+        from lightning.pytorch.callbacks import Callback
+
+    class Watch(Callback):
+        def on_validation_start(self, trainer, module):
+            self.start = time.perf_counter()
+
+        def on_validation_end(self, trainer, module):
+            clock.paused += time.perf_counter() - self.start
+            if not trainer.sanity_checking and name in trainer.callback_metrics:
+                trainer.should_stop = clock.reached(lambda: float(trainer.callback_metrics[name]))
+
+    return Watch()
+
+
+def neuralforecast(values, clock, seed):
+    import pandas as pd
+    from neuralforecast import NeuralForecast
+    from neuralforecast.losses.pytorch import MSE
+    from neuralforecast.models import LSTM
+
+    from benchmarks.speed.adapters import LIGHTNING
+
+    names, dates = np.indices(values.T.shape)
+    frame = pd.DataFrame({"unique_id": names.ravel(), "ds": dates.ravel(), "y": values.T.ravel()})
+    network = LSTM(
+        h=HORIZON,
+        input_size=WINDOW,
+        loss=MSE(),
+        valid_loss=MSE(),
+        encoder_n_layers=1,
+        encoder_hidden_size=HIDDEN,
+        max_steps=100_000,
+        learning_rate=LR,
+        val_check_steps=32,
+        batch_size=7,
+        windows_batch_size=BATCH,
+        random_seed=seed,
+        callbacks=[lightning(clock, "ptl/val_loss")],
+        **LIGHTNING,
+    )
+    NeuralForecast([network], freq=1).fit(frame, val_size=VALID)
+
+
+def darts(values, clock, seed):
+    from darts import TimeSeries
+    from darts.models import BlockRNNModel
+
+    from benchmarks.speed.adapters import LIGHTNING
+
+    trainer = {**LIGHTNING, "callbacks": [lightning(clock, "val_loss")]}
+    model = BlockRNNModel(
+        WINDOW,
+        HORIZON,
+        model="LSTM",
+        hidden_dim=HIDDEN,
+        batch_size=BATCH,
+        n_epochs=10_000,
+        optimizer_kwargs={"lr": LR},
+        random_state=seed,
+        pl_trainer_kwargs=trainer,
+    )
+    train, valid = (TimeSeries.from_values(part) for part in (values[:TRAIN], values[TRAIN - WINDOW :]))
+    model.fit(train, val_series=valid, verbose=False)
+
+
+MODELS = {"plain": plain, "skattn": skattn, "neuralforecast": neuralforecast, "darts": darts}
+
+
+def run(name, target, seed):
+    """Seconds and losses while a model trains, in a process of its own."""
+    command = [interpreter(name), "-m", "benchmarks.speed.target", name, str(target), str(seed)]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main():
+    if len(sys.argv) > 1:
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+        name, target, seed = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
+        clock = Clock(target)
+        MODELS[name](series(), clock, seed)
+        print(json.dumps(clock.curve))
+        return
+    found = {name: [] for name in MODELS if interpreter(name)}
+    for seed in SEEDS:
+        curve = run("plain", 0.0, seed)
+        seconds, target = min(curve, key=lambda pair: pair[1])
+        found["plain"].append((seconds, target, target))
+        for name in [name for name in found if name != "plain"]:
+            curve = run(name, target, seed)
+            best = min(loss for _, loss in curve)
+            found[name].append((curve[-1][0] if best <= target else np.inf, best, target))
+            print(seed, name, found[name][-1], flush=True)
+    rows = []
+    for name, results in found.items():
+        seconds, losses, targets = zip(*results, strict=True)
+        row = {"model": name, "seconds to the loss": median(seconds), "loss then": median(losses)}
+        rows.append({**row, "loss wanted": median(targets)})
+    notes = (
+        f"ETTh1, standardised, {TRAIN} rows to train on and {VALID} to validate on; the loss is the least that a plain "
+        f"LSTM of {HIDDEN} reaches in ten epochs, validated after each, in batches of {BATCH} with Adam at {LR}. darts "
+        "and neuralforecast have the same sizes, skattn its defaults. Validation is not counted; inf is more than "
+        f"{LIMIT:.0f} s. Medians of seeds 0 to 2."
+    )
+    save(__file__, rows, notes)
+
+
+if __name__ == "__main__":
+    main()
