@@ -323,13 +323,12 @@ class BaseAttentionLSTM(RowsAsWindows, Parameters, CallbackSupportMixin, BaseEst
         warn(message.format(restored), ConvergenceWarning, stacklevel=_caller_level())
 
     def _limit_threads(self):
-        n_threads = self.n_threads
-        if n_threads is None:
-            if self.batch_size * self.hidden_size >= LARGE_STEP:
-                return nullcontext()
-            n_threads = 1
+        """Share operations out to one thread only, but for a large network."""
+        large = self.batch_size * self.hidden_size >= LARGE_STEP
+        if large and self.n_threads is None:
+            return nullcontext()
         torch.get_num_threads()  # a new thread asks torch for its number first, which would undo the limit later
-        return thread_controller().limit(limits=int(n_threads))
+        return thread_controller().limit(limits=int(self.n_threads) if large else 1)
 
     def _bridge(self, X, y):
         """scikit-learn's callbacks as a callback of skorch."""

@@ -35,6 +35,10 @@ class Workers:
     def __init__(self, n_threads):
         self.n_threads = n_threads
 
+    def __getstate__(self):
+        """Copies, of a net that is saved while it trains, have no threads."""
+        return {"n_threads": self.n_threads}
+
     def __enter__(self):
         self._pool = ThreadPoolExecutor(self.n_threads, "skattn", _alone)
         return self
@@ -68,8 +72,9 @@ class Workers:
 
         found, gradients = zip(*self.map(both, losses), strict=True)
         for parameter, parts in zip(parameters, zip(*gradients, strict=True), strict=True):
+            there = [part for part in parts if part is not None]
             # Not in place: the gradients of an LSTM's two biases are one tensor.
-            parameter.grad = None if parts[0] is None else sum(parts[1:], parts[0])
+            parameter.grad = sum(there[1:], there[0]) if there else None
         return sum(found)
 
 

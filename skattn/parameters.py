@@ -189,9 +189,8 @@ PARAMETERS = """Parameters
         Precision of the network.
     n_threads : int or None, default=None
         Threads within `fit` and `predict`, None for as many as torch is set to. On a CPU they share large batches, and
-        many windows to predict, in chunks that do not depend on their number: neither does what is learned. A number is
-        also how many threads torch shares an operation out to elsewhere; with None that is one, except for a large
-        network.
+        many windows to predict, in chunks that do not depend on their number: neither does what is learned. Single
+        operations are shared out for a large network only, ``batch_size * hidden_size`` of 65,536 or more.
     callbacks : list or None, default=None
         Callbacks of skorch: instances, or pairs of a name and an instance. They are used as they are,
         and pickled with the estimator. Callbacks of scikit-learn are set by `set_callbacks`.

@@ -157,5 +157,6 @@ class AttentionLSTMRegressor(RegressorMixin, BaseAttentionLSTM):
             self.y_mean_, self.y_scale_, self._multioutput = scaler.mean_, scaler.scale_, y.ndim > 1
         arrays["target"] = ((target - self.y_mean_) / self.y_scale_).astype(self.dtype)[:, None]  # (n, 1, M)
         n_sensors, n_variables = self._sensors or (1, None)
-        gap = row_gap(past.shape, max(1, target.shape[1] // n_sensors))
+        by_sensor = self.spatial_attention is not None or self.channel_mode == "independent"
+        gap = row_gap(past.shape, max(1, target.shape[1] // n_sensors) if by_sensor else target.shape[1])
         return WindowDataset(arrays, index, gap=gap, n_variables=n_variables)

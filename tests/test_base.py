@@ -228,13 +228,19 @@ def test_shapes_that_cannot_be_fitted(kind):
             (N, L, 14),
             r"X has windows of channels without sensors, but 7 sensors with 2 channels each were seen in fit. P",
         ),
-        ((N, L + 2, 7, 2), r"X has 7 features, but AttentionLSTM\w+ is expecting 5 features|of 7 steps"),
+        (
+            (N, L + 2, 7, 2),
+            r"X has windows of 7 steps, but AttentionLSTM\w+ is expecting 5 steps, as seen in fit. Pass",
+        ),
         (
             (N, L, 7, 2, 1),
             r"X has 5 dimensions but at most 4 are allowed: \(n_samples, n_steps, n_sensors, n_channels\)",
         ),
         ((N, L * 14), r"X has 2 dimensions, which stands for n_channels = 1 channels, but 14 were seen in fit. Pass X"),
-        ((N, L, 7, 0), r"minimum of 1 is required|one of each is needed"),
+        (
+            (N, L, 7, 0),
+            r"X has windows of 0 channels, but AttentionLSTM\w+ is expecting 14 channels, as seen in fit. P",
+        ),
     ],
 )
 def test_other_shapes_after_windows_of_sensors(kind, shape, message):
@@ -248,6 +254,28 @@ def test_other_shapes_after_windows_of_sensors(kind, shape, message):
             call(np.ones(shape, np.float32))
     assert_array_equal(output(model, X), expected)
     assert_array_equal(output(model.fit(windows(), y)), output(make(kind).fit(windows(), y)))
+
+
+@both
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("shape", [(7, 2), (14, 1), (1, 14)])
+def test_steps_of_windows_of_sensors(kind, layout, shape):
+    """Steps are counted where the layout has them, and more or fewer than in fit are refused."""
+
+    def laid_out(X):
+        return np.ascontiguousarray(X.transpose(0, 2, 3, 1)) if layout == "channels_first" else X
+
+    X = windows(channels=14).reshape(N, L, *shape)
+    model = make(kind, layout=layout).fit(laid_out(X), target_of(kind, X))
+    for n_steps in (7, 2, 1):
+        message = (
+            rf"^X has windows of {n_steps} steps, but {kind.__name__} is expecting 5 steps, as seen in fit\. "
+            r"Pass windows of 5 steps, or fit again\.$"
+        )
+        other = laid_out(np.ones((N, n_steps, *shape), np.float32))
+        for call in (model.predict, model.attention_weights):
+            with pytest.raises(ValueError, match=message):
+                call(other)
 
 
 @both
@@ -267,6 +295,8 @@ def test_arrays_after_a_fit_to_windows(kind):
     target = (X[:, :1, :1] > 0).astype(np.float32) if options else X[:, :1, :1]
     model = make(kind).fit_windows(WindowDataset({"past": X, "target": target}), **options)
     assert_array_equal(model.attention_weights(X), model.attend_windows(WindowDataset({"past": X}))[:, 0])
+    with pytest.raises(ValueError, match="of 1 sensors with 3 channels each, but channels without sensors were seen"):
+        model.attention_weights(X[:, :, None])
 
 
 @both
@@ -1733,9 +1763,9 @@ class Threads(Callback):
 
 
 @both
-@pytest.mark.parametrize(("n_threads", "expected"), [(1, 1), (2, 2), (None, 1)])
+@pytest.mark.parametrize(("n_threads", "expected"), [(1, 1), (2, 1), (None, 1)])
 def test_n_threads(kind, n_threads, expected, three_threads):
-    """Within fit and predict torch has n_threads, afterwards what it had; None is one for a small network."""
+    """Within fit and predict of a small network operations are not shared out; afterwards torch has what it had."""
     threads = Threads()
     model = fitted(kind, n_threads=n_threads, callbacks=[threads], max_epochs=1)
     assert threads.seen_ == {expected}
@@ -1747,11 +1777,12 @@ def test_n_threads(kind, n_threads, expected, three_threads):
     assert torch.get_num_threads() == 3
 
 
-def test_n_threads_of_a_large_network(three_threads):
-    """For 512 windows and 128 units at a time, torch keeps the threads that it has."""
+@pytest.mark.parametrize(("n_threads", "expected"), [(None, 3), (2, 2)])
+def test_n_threads_of_a_large_network(n_threads, expected, three_threads):
+    """For 512 windows and 128 units at a time, torch keeps the threads that it has, or has n_threads."""
     threads = Threads()
-    fitted(hidden_size=128, batch_size=512, max_epochs=1, callbacks=[threads])
-    assert threads.seen_ == {3}
+    fitted(hidden_size=128, batch_size=512, max_epochs=1, callbacks=[threads], n_threads=n_threads)
+    assert threads.seen_ == {expected}
 
 
 def test_n_threads_are_given_back_after_an_error(three_threads):
@@ -1769,8 +1800,8 @@ def test_n_threads_are_given_back_after_an_error(three_threads):
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_n_threads_in_a_thread(n_threads, three_threads):
     """A fit in a thread of its own, as joblib's threading backend runs it, has n_threads too."""
-    threads = Threads()
-    worker = threading.Thread(target=fitted, kwargs=dict(n_threads=n_threads, callbacks=[threads]))
+    threads, large = Threads(), dict(hidden_size=128, batch_size=512, max_epochs=1)
+    worker = threading.Thread(target=fitted, kwargs=dict(**large, n_threads=n_threads, callbacks=[threads]))
     worker.start()
     worker.join()
     assert threads.seen_ == {n_threads}

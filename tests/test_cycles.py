@@ -268,6 +268,15 @@ def test_places_go_on_beyond_the_horizon(index):
     assert (model.regressor_.predict_windows(WindowDataset(arrays))[0, :, 0] != path[-3:]).all()
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "Int8"])
+def test_places_are_wide_enough_to_count_on(dtype):
+    """Integers of any width count as 64 bits with a sign, from which steps can be added and taken away."""
+    counts = places(pd.Index(np.arange(100, 128), dtype=dtype), None)
+    assert counts.dtype == np.int64
+    assert_array_equal(counts, np.arange(100, 128))
+    assert_array_equal(counts + 1000 - 2000, np.arange(-900, -872))
+
+
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int32", "uint64"])
 def test_whole_numbers_of_any_width_are_places(dtype):
     """An index of short integers, or of such without a sign, is as good as any other."""

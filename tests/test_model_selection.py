@@ -203,6 +203,9 @@ def test_in_scikit_learn():
         (101, dict(train_size=0.7, gap=3), 68, 20),
         (101, dict(train_size=0.6, test_size=0.3), 61, 30),
         (2, dict(train_size=0.5, test_size=0.5), 1, 1),
+        (7, dict(train_size=0.5, test_size=0.5), 3, 4),  # of 3.5 each: the training set gives way
+        (3, dict(train_size=0.5, test_size=0.5), 1, 2),
+        (7, dict(train_size=0.5, test_size=0.5, gap=2), 1, 4),
     ],
 )
 def test_shares_by_hand(n_samples, params, n_train, n_test):
@@ -249,21 +252,33 @@ def test_shares_that_make_up_all_rows():
         (2, {}, 2, 0),
         (10, dict(gap=8), 0, 2),
         (10, dict(gap=13), -5, 2),
-        (10, dict(train_size=0.9, test_size=0.3), 9, 3),
-        (10, dict(train_size=0.9, test_size=0.3, gap=2), 7, 3),
         (10, dict(train_size=0.04), 0, 2),
+        (1, dict(train_size=0.5, test_size=0.5), 0, 0),
+        (3, dict(train_size=0.5, test_size=0.5, gap=1), 0, 2),
     ],
 )
 def test_shares_that_leave_nothing(n_samples, params, n_train, n_test):
-    """The error counts rows and both sets, and names the ways out; shares that overlap cannot be parted by a gap."""
+    """The error counts rows and both sets, and names the ways out."""
     cv = ChronologicalSplit(**params)
     message = (
         rf"X has {n_samples} rows, of which train_size = {cv.train_size} less a gap of {cv.gap} are {n_train} and "
-        rf"test_size = {cv.test_size} are {n_test}, but one of each is needed and together at most all\. "
-        r"Use smaller shares, a smaller gap or more rows\."
+        rf"test_size = {cv.test_size} are {n_test}, but one of each is needed\. "
+        r"Use larger shares, a smaller gap or more rows\."
     )
     with pytest.raises(ValueError, match=message):
         list(cv.split(np.zeros(n_samples)))
+
+
+@pytest.mark.parametrize("gap", [0, 5])
+@pytest.mark.parametrize(("train_size", "test_size"), [(0.9, 0.3), (0.8, 0.21), (0.5, 0.500001)])
+def test_shares_that_overlap(train_size, test_size, gap):
+    """Shares of more than all rows are refused when the splitter is made, whatever the gap."""
+    message = (
+        rf"^train_size \+ test_size = {train_size} \+ {test_size} is above 1, but no row is in both sets\. "
+        r"Use smaller shares\.$"
+    )
+    with pytest.raises(ValueError, match=message):
+        ChronologicalSplit(train_size, test_size, gap=gap)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
-"""Tests of the training loop: the loss and one step by hand, shuffling, what the history keeps."""
+"""Tests of the training loop: the loss and one step by hand, alone and shared, shuffling, what the history keeps."""
 
 from itertools import chain
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from skattn.net import Batches, HoldoutLast, WindowNet
+from skattn.nn.random import Dropout
+from skattn.parallel import SMALL, Workers
 from skattn.windows import WindowDataset
 
 NAN = float("nan")
@@ -171,6 +174,110 @@ def test_default_callbacks(verbose, expected):
     """What is timed, scored and, at a higher verbosity, shown."""
     names = [name for name, _ in make(verbose=verbose)._default_callbacks]
     assert names == ["epoch_timer", "train_loss", "valid_loss", *expected]
+
+
+# ---------------------------------------------------------------------------------------------------- sharing
+
+
+class Large(Shift):
+    """The smallest network, said to be so much work that any two windows are shared by threads."""
+
+    work = SMALL
+
+    def __init__(self, by_element=True, dropout=0.0):
+        super().__init__()
+        self.head, self.dropout, self.chunks = SimpleNamespace(by_element=by_element), Dropout(dropout), []
+
+    def forward(self, past):
+        if self.training:
+            self.chunks.append(past.flatten().tolist())
+        return super().forward(self.dropout(past))
+
+
+def shared(module, windows, n_threads=2, **options):
+    """Train with threads that share large batches."""
+    net = make(module, **options)
+    with Workers(n_threads) as workers, net.sharing(workers):
+        return net.partial_fit(windows)
+
+
+def test_shared_step_by_hand():
+    """As of one batch: the gradient of ((1 - 3)^2 + (2 - 6)^2) / 2 is -6, so b becomes 0.25 * 6."""
+    net = shared(Large(), dataset([1, 2], [3, 6]))
+    assert sorted(net.module_.chunks) == [[1], [2]]
+    assert_allclose(net.module_.b.item(), 1.5)
+    assert_allclose(net.history[-1, "train_loss"], 10)
+
+
+def test_shared_steps_with_weights_by_hand():
+    """Weights of 1 and 3: b is drawn to (2 + 3 * 4) / 4 = 3.5; a step of 2 * 0.25 goes half of the way."""
+    net = shared(Large(), dataset([1, 2], [3, 6], [1, 3]), max_epochs=2)
+    assert_allclose(net.module_.b.item(), 3.5 * 3 / 4)  # 0 -> 1.75 -> 2.625
+    assert_allclose(net.history[:, "train_loss"], [13, (0.0625 + 3 * 5.0625) / 4])
+
+
+@pytest.mark.parametrize(
+    ("target", "loss", "gradient"),
+    [
+        ([2.0, NAN, 2.0, 6.0], 44 / 3, -2 * 10 / 3),
+        ([NAN, NAN, 2.0, 6.0], 20.0, -8.0),  # nothing in the first of two chunks
+        ([2.0, 6.0, NAN, NAN], 20.0, -8.0),
+        ([NAN, NAN, NAN, NAN], 0.0, 0.0),
+    ],
+)
+def test_shared_step_with_missing_targets_by_hand(target, loss, gradient):
+    """The mean of t^2 and of -2 t over those that are there, whichever chunk they are in."""
+    net = make(Large())
+    with Workers(2) as workers, net.sharing(workers):
+        step = net.train_step_single(dataset([0] * 4, target).__getitems__(np.arange(4)))
+    assert sorted(map(len, net.module_.chunks)) == [2, 2]
+    assert_allclose(step["loss"].item(), loss)
+    assert_allclose(net.module_.b.grad.item(), gradient)
+
+
+@pytest.mark.parametrize("n_windows", [3, 5, 16, 17])
+def test_chunks_are_the_batch_in_order(n_windows):
+    """A batch is cut into a power of two of chunks of about the same size, whose windows follow one another."""
+    module = Large()
+    module.work = 10**9
+    batch, (target, weight) = numbered(n_windows).__getitems__(np.arange(n_windows))
+    net = make(module)
+    with Workers(1) as workers, net.sharing(workers):
+        step = net.train_step_single((batch, (target, weight)))
+    assert list(chain(*module.chunks)) == list(range(n_windows))
+    sizes = [len(one) for one in module.chunks]
+    assert len(sizes) == {3: 2, 5: 4, 16: 16, 17: 16}[n_windows]
+    assert max(sizes) - min(sizes) <= 1
+    expected = net.get_loss(net.module_.eval()(batch["past"]), (target, weight))
+    assert_allclose(step["loss"].item(), expected.item())
+    assert step["y_pred"] is None
+
+
+def test_what_is_done_in_one_piece():
+    """Outside of the context, with a loss that may look at the batch, or with little to do."""
+    windows = dataset([1, 2], [3, 6])
+    small = Large()
+    small.work = SMALL - 1
+    for net in (make(Large()).partial_fit(windows), shared(Large(by_element=False), windows), shared(small, windows)):
+        assert [sorted(one) for one in net.module_.chunks] == [[1, 2]]
+        assert_allclose(net.module_.b.item(), 1.5)
+
+
+def test_workers_are_for_the_context_only():
+    """They are there on a CPU, and gone at its end, with the generator of noise, also after an error."""
+    net = make(Large(dropout=0.5))
+    net.module_.dropout.generator = torch.Generator()
+    workers = Workers(2)
+    with pytest.raises(RuntimeError, match="on purpose"), net.sharing(workers):
+        assert (net.workers, net.noise) == (workers, net.module_.dropout.generator)
+        raise RuntimeError("on purpose")
+    assert (net.workers, net.noise) == (None, None)
+    still = make(Large())
+    with still.sharing(workers):
+        assert (still.workers, still.noise) == (workers, None)
+    still.device = "cuda"
+    with still.sharing(workers):
+        assert still.workers is None
 
 
 # ---------------------------------------------------------------------------------------------------- shuffling

@@ -218,6 +218,36 @@ def test_sensors_listen_to_each_other():
     assert weights.max(1).min() > 0.7
 
 
+@pytest.mark.parametrize(
+    ("how", "finds"),
+    [
+        (dict(channel_mode="independent"), False),
+        (dict(spatial_attention="general"), True),
+        (dict(channel_mode="mixed"), True),
+    ],
+    ids=["independent", "listening", "mixed"],
+)
+def test_linear_skip_does_not_tell_what_sensors_may_not_know(how, finds):
+    """A target that is another sensor's value is out of reach of independent sensors, of their linear skip too."""
+    X, _ = measured(200)
+    y = np.roll(X[:, -1, :, 0], 1, axis=1)  # that of the sensor before
+    options = LEARNS | dict(linear_skip=True, early_stopping=True, validation_fraction=0.2)
+    score = make(**options, **how).fit(X[:150], y[:150]).score(X[150:], y[150:])
+    assert score > 0.9 if finds else score < 0.1
+
+
+@pytest.mark.parametrize("early_stopping", [True, False])
+def test_linear_skip_of_sensors_solves_what_is_their_own(early_stopping):
+    """Two targets of each sensor that are linear in its own channels are solved by a map that all share."""
+    X, _ = measured(300)
+    slopes = np.random.default_rng(1).normal(size=(L * V, 2))
+    y = (X.transpose(0, 2, 1, 3).reshape(300, S, L * V) @ slopes + [3, 500]).reshape(300, S * 2)
+    options = dict(channel_mode="independent", early_stopping=early_stopping, max_epochs=1)
+    model = make(**options).fit(X[:250], y[:250])
+    assert len(model.network_.skip.linear.bias) == 1
+    assert model.score(X[250:], y[250:]) > 0.98
+
+
 @pytest.mark.parametrize("n_outputs", [None, 1, S, 5])
 def test_windows_read_at_once_are_flattened(n_outputs):
     """Without rows of their own, sensors are channels, sensor by sensor, and y is anything."""
@@ -337,6 +367,27 @@ def test_targets_that_sensors_cannot_share(how):
     assert model.predict(X).shape == (N, 3 * S)
     one = make(**how).fit(X[:, :, :1], y[:, 0])
     assert one.predict(X[:, :, :1]).shape == (N,)
+
+
+@every_way
+@pytest.mark.parametrize(("n_each", "gap"), [(1, 4), (3, 4), (11, 10)])
+def test_rows_dropped_before_those_held_out(how, n_each, gap):
+    """Windows of 5 steps share steps with the 4 before, and 11 steps ahead of each sensor reach into the next 10 rows.
+
+    What is seen by other sensors is seen in the same steps.
+    """
+
+    class Datasets(Callback):
+        def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+            self.train_, self.valid_ = dataset_train, dataset_valid
+
+    X, y = measured()
+    datasets = Datasets()
+    stopping = dict(early_stopping=True, validation_fraction=0.2, max_epochs=1)
+    make(**how, **stopping, callbacks=[datasets]).fit(X, np.repeat(y, n_each, axis=1))
+    assert datasets.train_.gap == gap
+    assert_array_equal(datasets.valid_.index, np.arange(49, 61))  # a fifth of 61
+    assert_array_equal(datasets.train_.index, np.arange(49 - gap))
 
 
 def test_rows_without_sensors_have_none():
@@ -498,8 +549,12 @@ def test_losses_that_are_refused(data, loss):
 def test_optimizers_by_name_and_class(data, optimizer):
     """The name and torch's class train the same network, with lr and weight_decay."""
     options = dict(lr=0.02, weight_decay=0.1)
-    by_name, by_class = (make(optimizer=x, **options).fit(*data) for x in (optimizer, OPTIMIZERS[optimizer]))
+    kind = OPTIMIZERS[optimizer]
+    others = kind, getattr(torch.optim, kind.__name__)
+    by_name, by_class, by_torch = (make(optimizer=x, **options).fit(*data) for x in (optimizer, *others))
     assert torch.equal(bits(by_name), bits(by_class))
+    assert torch.equal(bits(by_name), bits(by_torch))
+    assert type(by_torch.net_.optimizer_) is others[1]
     group = by_name.net_.optimizer_.param_groups[0]
     assert (group["lr"], group["weight_decay"]) == (0.02, 0.1)
     assert type(by_name.net_.optimizer_) is OPTIMIZERS[optimizer]

@@ -388,7 +388,7 @@ def test_workers_use_one_thread_each(backend):
 
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_number_of_threads_can_be_set(n_threads):
-    """n_threads is what torch runs with in `fit` and `predict`, and nothing of it is left afterwards."""
+    """n_threads is what torch runs with in `fit` and `predict` of a large network, and nothing is left of it."""
     X, y = windows(40)
     counted, before = [], torch.get_num_threads()
 
@@ -396,7 +396,8 @@ def test_number_of_threads_can_be_set(n_threads):
         def on_batch_begin(self, net, **kwargs):
             counted.append(torch.get_num_threads())
 
-    model = AttentionLSTMRegressor(**TINY, max_epochs=1, callbacks=[Threads()], n_threads=n_threads).fit(X, y)
+    model = AttentionLSTMRegressor(**TINY, max_epochs=1, callbacks=[Threads()], n_threads=n_threads)
+    model.set_params(batch_size=1 << 16).fit(X, y)
     model.network_.register_forward_hook(lambda *args: counted.append(torch.get_num_threads()))
     model.predict(X)
     assert set(counted) == {n_threads}

@@ -156,6 +156,7 @@ patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dro
             kind = ChannelSkip if autoregressive else SensorSkip if self.by_target else WindowSkip
             last = self.n_sensors if kind is SensorSkip else n_future
             self.skip = kind(window_length, n_channels, horizon, n_targets, n_params, last)
+        self.own_parts = all(type(one).__module__.partition(".")[0] in ("skattn", "torch") for one in self.modules())
 
     def _spatial_attention(self, sizes):
         """The attention over sensors, whose windows are the targets'."""
@@ -307,8 +308,9 @@ patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dro
 
     @property
     def work(self):
-        """Numbers in the states of a layer, for one window; 0 where it is Python that takes the time, step by step."""
-        if self.dual_stage is not None:
+        """Numbers in the states of a layer, for one window; 0 where threads would not help, since Python takes the
+        time, step by step, or must not, since a part of the user's own may remember or draw something."""
+        if self.dual_stage is not None or not self.own_parts:
             return 0
         steps = -(-self.config["window_length"] // self.config["patch_length"])
         return (self.n_sensors if self.by_target else 1) * steps * self.config["hidden_size"]

@@ -67,18 +67,15 @@ class ChannelSkip(nn.Module):
 
     def fill(self, solution):
         """Take the `solution` (1 or M, F + 1, O) of the regression, whose last row is the intercept."""
-        self.linear.resize(len(solution))
-        with torch.no_grad():
-            self.linear.weight.copy_(solution[:, :-1].transpose(1, 2))
-            self.linear.bias.copy_(solution[:, -1])
+        self.linear.fill(solution)
 
 
-class SensorSkip(ChannelSkip):
-    """One map shared by all sensors, or one each, from a sensor's channels to its targets: for targets that are not
-    channels of the window."""
+class SensorSkip(nn.Module):
+    """One map shared by all sensors, from a sensor's channels to its targets: for targets that are not channels of the
+    window. What is known ahead is not read."""
 
     def __init__(self, window_length, n_channels, horizon, n_targets, n_params, n_sensors):
-        nn.Module.__init__(self)
+        super().__init__()
         self.n_rows, self.shape = n_sensors, (horizon, n_targets // n_sensors, n_params)
         self.linear = Maps(window_length * n_channels // n_sensors, prod(self.shape))
 
@@ -92,6 +89,10 @@ class SensorSkip(ChannelSkip):
         (B * S, 1)."""
         target, weight = (one.unflatten(2, (self.n_rows, -1)).transpose(1, 2) for one in (target, weight))
         return self._own(x).flatten(0, 1), target.flatten(2).flatten(0, 1), weight[..., :1, 0].reshape(-1, 1)
+
+    def fill(self, solution):
+        """Take the `solution` (1 or S, F + 1, O) of the regression, whose last row is the intercept."""
+        self.linear.fill(solution)
 
     def _own(self, x):
         """The windows `x` (B, L, C) of each sensor, (B, S, L * V)."""
@@ -115,6 +116,13 @@ class Maps(nn.Module):
         """Have room for so many maps, which are zero."""
         for parameter in (self.weight, self.bias):
             parameter.data = parameter.new_zeros(n_maps, *parameter.shape[1:])
+
+    def fill(self, solution):
+        """Take maps (G, F + 1, O), whose last row is the intercept."""
+        self.resize(len(solution))
+        with torch.no_grad():
+            self.weight.copy_(solution[:, :-1].transpose(1, 2))
+            self.bias.copy_(solution[:, -1])
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
         self.resize(len(state_dict[prefix + "bias"]))

@@ -74,6 +74,16 @@ def test_attention_of_windows(windows):
     assert channels.ax_.get_ylabel() == "channel"
 
 
+def test_weights_of_sensors_are_for_another_display():
+    """A regressor has a table of sensors for each window: the error names the display that draws their mean."""
+    X = np.random.default_rng(0).normal(size=(N, L, C, 2)).astype(np.float32)
+    model = AttentionLSTMRegressor(**SMALL, spatial_attention="general").fit(X, X[:, 0, :, 0])
+    message = r"kind='spatial' has a table .* one table is drawn\. Use SensorDisplay\.from_estimator\(estimator, X=X\)"
+    with pytest.raises(ValueError, match=message):
+        AttentionDisplay.from_estimator(model, X=X, kind="spatial")
+    assert AttentionDisplay.from_estimator(model, X=X).weights.shape == (N, L)
+
+
 def test_names_of_channels(windows):
     """The channels of an array are given names, one for each."""
     model = AttentionLSTMRegressor(**SMALL, channel_attention="dot").fit(*windows)

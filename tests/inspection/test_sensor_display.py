@@ -109,3 +109,21 @@ def test_one_forecast():
         SensorDisplay.from_estimator(forecaster, y[:30]).graph, forecaster.attention_weights(y[:30], kind="spatial").T
     )
     assert AttentionDisplay(weights).plot().style_ == "matrix"
+
+
+def test_mean_of_windows():
+    """Of a regressor, the mean over the windows given: a row per sensor, a column per listener, drawn as a matrix."""
+    X = np.random.default_rng(0).normal(size=(61, 5, 3, 2)).astype(np.float32)
+    y = np.roll(X[:, -1, :, 0], 1, axis=1)  # that of the sensor before
+    options = dict(attention=None, linear_skip=False, hidden_size=7, embedding_dim=8, lr=0.05, max_epochs=30)
+    model = AttentionLSTMRegressor(spatial_attention="general", batch_size=16, random_state=0, **options).fit(X, y)
+    display = SensorDisplay.from_estimator(model, X=X[:17], coordinates=PLACES[:3], metric="euclidean")
+    weights = model.attention_weights(X[:17], kind="spatial")  # a table for each window, a row per listener
+    assert weights.shape == (17, 3, 3)
+    assert_allclose(display.graph, weights.mean(0).T, rtol=1e-6)
+    assert_allclose(display.graph.sum(), 1, rtol=1e-5)
+    assert display.graph.idxmax().tolist() == [2, 0, 1]
+    edges = display.plot(most_edges=3).edges_
+    assert sorted(zip(edges["sensor"], edges["listener"], strict=True)) == [(0, 1), (1, 2), (2, 0)]
+    shown = SensorDisplay.from_estimator(model, X=X[:17]).plot().ax_.images[0].get_array()
+    assert sorted(shown.ravel()) == sorted(display.graph.to_numpy().ravel())

@@ -116,6 +116,17 @@ def test_classification_losses_of_torch():
     assert_close(head.loss(params, tensor([[[1.0]]])), tensor([[[expected]]]))
 
 
+def test_losses_that_are_of_each_element_by_themselves():
+    """Those with a name are; of a module nobody knows, not even of torch's, whose mean may be over classes' weights."""
+    for name in set(LOSSES) - {"cross_entropy"}:
+        assert point(name).by_element is True
+        assert point(name).loss(draw(B, H, M, 1), draw(B, H, M, seed=1)).shape == (B, H, M)
+    assert classes().by_element is True
+    for loss in (nn.MSELoss, nn.MSELoss(), nn.L1Loss(reduction="sum"), nn.Identity):
+        assert point(loss).by_element is False
+    assert classes(nn.CrossEntropyLoss).by_element is False
+
+
 @pytest.mark.parametrize("make", [point, classes])
 def test_loss_without_reduction_may_return_a_number(make):
     """A loss of one's own that averages by itself is passed on as it is."""

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from skattn.nn import ACTIVATIONS, ATTENTIONS, ENCODERS, NORMALIZATIONS, Activation, Attention, AttentionLSTM
+from skattn.nn import ACTIVATIONS, ATTENTIONS, ENCODERS, NORMALIZATIONS, Activation, Attention, AttentionLSTM, Ensemble
 from skattn.nn.patching import patch, spread
 from skattn.nn.random import DrawFrom, Noisy
 
@@ -1201,4 +1201,35 @@ def test_combinations_cover_the_dictionaries():
     """A newcomer in a dictionary is in the tests above, for they iterate it."""
     names = [mark.args[1] for mark in (every_attention.mark, every_encoder.mark, every_normalization.mark)]
     assert [list(n) for n in names] == [[None, *ATTENTIONS], list(ENCODERS), list(NORMALIZATIONS)]
-    assert len(list(product(*names))) == 90
+    assert len(list(product(*names))) == 120
+
+
+# ---------------------------------------------------------------------------------------------------- sizes
+
+
+@pytest.mark.parametrize(
+    ("config", "work"),
+    [
+        ({}, 5 * 19),
+        (dict(num_layers=2, n_targets=11, embedding_dim=29), 5 * 19),  # of one layer of the encoder
+        (dict(patch_length=2), 3 * 19),  # patches, of which one is cut short
+        (dict(autoregressive=True), 5 * 19),
+        (dict(autoregressive=True, channel_mode="independent"), 2 * 5 * 19),  # a row for each target
+        (dict(VARIABLES, autoregressive=True, spatial_attention="general"), 3 * 17 * 19),  # for each sensor
+        (dict(channel_mode="independent"), 5 * 19),  # channels that are none of sensors
+        (dict(encoder="dual_stage"), 0),
+        (dict(encoder="dual_stage", autoregressive=True, channel_mode="independent"), 0),
+    ],
+)
+def test_work_by_hand(config, work):
+    """Numbers in the states of a layer, of a window; none of a dual stage, whose steps are Python's work."""
+    assert make(**config).work == work
+    assert Ensemble(2, **{**SIZES, **WIDTHS, **config}).work == work
+
+
+@pytest.mark.parametrize(
+    ("n_targets", "chunk"), [(1, 128), (2, 128), (64, 128), (67, 122), (4099, 1), (8192, 1), (9001, 1)]
+)
+def test_windows_forecast_at_a_time_by_hand(n_targets, chunk):
+    """128, or as many as have 8192 targets, or one."""
+    assert AttentionLSTM(L, C, n_targets=n_targets, hidden_size=1, linear_skip=False).chunk == chunk

@@ -1,6 +1,7 @@
 """Tests of randomness from private generators: initial weights, dropout, noise, threads."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from threading import Barrier
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from skattn.nn.random import DrawFrom, Dropout, Noise
+from skattn.nn.random import DrawFrom, Dropout, Noise, noise_from
 
 MODULES = {
     "linear": lambda: nn.Linear(3, 5),
@@ -212,5 +213,54 @@ def test_modules_in_threads_do_not_mix(kind, args):
     barrier = Barrier(4)
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(draw, range(4), [barrier] * 4))
+    for seed in range(4):
+        assert torch.equal(together[seed], draw(seed, Barrier(1)))
+
+
+@both
+def test_noise_from_a_generator_of_ones_own(kind, args):
+    """Within the context numbers come from its generator, and afterwards from the module's again."""
+    module, other = kind(0.5), kind(0.5)
+    module.generator, other.generator = (torch.Generator().manual_seed(seed) for seed in (3, 4))
+    x, before = torch.ones(100), module.generator.get_state()
+    with noise_from(torch.Generator().manual_seed(4)):
+        drawn = module(*args(x))
+        assert module.eval()(*args(x)) is x
+    assert torch.equal(drawn, other(*args(x)))
+    assert torch.equal(module.generator.get_state(), before)
+    other.generator.manual_seed(3)
+    assert torch.equal(module.train()(*args(x)), other(*args(x)))
+
+
+@both
+def test_noise_from_ends_with_an_error(kind, args):
+    """An error ends the context like its end, and another one can be entered."""
+    module = kind(0.5)
+    module.generator = torch.Generator().manual_seed(3)
+    with pytest.raises(RuntimeError, match="on purpose"), noise_from(torch.Generator().manual_seed(4)):
+        raise RuntimeError("on purpose")
+    assert module.source is module.generator
+    with noise_from(own := torch.Generator()):
+        assert module.source is own
+    assert module.source is module.generator
+
+
+@both
+def test_noise_from_is_for_one_thread(kind, args):
+    """Three threads that call one module in turns draw from their own generators, and a fourth from the module's."""
+    module = kind(0.5)
+
+    def draw(seed, barrier):
+        with noise_from(torch.Generator().manual_seed(seed)) if seed else nullcontext():
+            drawn = []
+            for _ in range(5):
+                barrier.wait(30)
+                drawn.append(module(*args(torch.ones(100))))
+        return torch.stack(drawn)
+
+    module.generator, barrier = torch.Generator().manual_seed(7), Barrier(4)
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(draw, range(4), [barrier] * 4))
+    module.generator.manual_seed(7)
     for seed in range(4):
         assert torch.equal(together[seed], draw(seed, Barrier(1)))
