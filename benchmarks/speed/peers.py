@@ -81,9 +81,9 @@ def _over(found, name, baseline, key):
     return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
-def training(names):
+def training(names, kinds=tuple(SERIES)):
     rows = []
-    for kind in SERIES:
+    for kind in kinds:
         found = interleaved(names, "train", kind, STEPS)
         for name, results in found.items():
             baseline = "torch, attention" if "attention" in name else "torch"
@@ -156,6 +156,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--install", action="store_true", help="make the environments and end")
     parser.add_argument("--measures", nargs="+", choices=MEASURES, default=list(MEASURES))
+    parser.add_argument("--kinds", nargs="+", choices=SERIES, default=list(SERIES), help="of series to train on")
     chosen = parser.parse_args()
     if chosen.install:
         install()
@@ -171,7 +172,8 @@ def main():
         "and the same network in the plain loop."
     )
     for measure in chosen.measures:
-        save(__file__, MEASURES[measure](names), notes, keys=("measure", "library"))
+        arguments = [chosen.kinds] if measure == "training" else []
+        save(__file__, MEASURES[measure](names, *arguments), notes, keys=("measure", "library"))
 
 
 if __name__ == "__main__":
