@@ -395,7 +395,7 @@ def memory(adapter, kind, length):
 
 
 def first(adapter, kind, n_steps):
-    """Seconds of the first fit of few steps, all imports but those that it makes itself done before."""
+    """Seconds of the first fit of few steps and of the imports that it needs beside torch and numpy."""
     series = draw(kind, 1000)
     wall, cpu = time.perf_counter(), time.process_time()
     adapter.fit(series, n_steps)
