@@ -126,7 +126,11 @@ def first(names):
     rows, found = [], interleaved(names, "first", "1 channel", 5)
     for name, results in found.items():
         wall, cpu = (median(one[key] for one in results) for key in ("wall", "cpu"))
-        row = {"measure": "import and first fit of five steps", "library": name, "value": f"{wall:.2f} s; CPU {cpu:.2f}"}
+        row = {
+            "measure": "import and first fit of five steps",
+            "library": name,
+            "value": f"{wall:.2f} s; CPU {cpu:.2f}",
+        }
         rows.append({**row, "over plain torch": ""})
     return rows
 
