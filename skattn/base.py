@@ -192,7 +192,7 @@ class BaseAttentionLSTM(RowsAsWindows, Parameters, CallbackSupportMixin, BaseEst
             self.__dict__.pop(name, None)
         self.network_ = self._make_network(windows.sizes, n_params)
         network = self.network_
-        sensors = (network.n_sensors, network.n_variables) if network.by_target else (0, 1)
+        sensors = (network.n_sensors, network.n_variables) if network.by_sensor else (0, 1)
         self._standardise(network.normalization, windows, "past", sensors)
         if "future" in windows.arrays:
             self._standardise(network.future_normalization, windows, "future")

@@ -279,7 +279,7 @@ def test_rows_of_sensors_are_an_estimator(how):
     X, y = measured()
     model = make(**how, n_members=2, dropout=0.2).fit(X, y)
     assert model.predict(X).shape == (N, S)
-    assert (model.network_.n_sensors, model.network_.n_variables, model.network_.by_target) == (S, V, True)
+    assert (model.network_.n_sensors, model.network_.n_variables, model.network_.by_sensor) == (S, V, True)
     for other in (pickle.loads(pickle.dumps(model)), deepcopy(model), clone(model).fit(X, y)):
         assert_array_equal(other.predict(X), model.predict(X))
         with pytest.raises(ValueError, match="were seen in fit"):

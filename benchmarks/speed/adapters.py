@@ -162,25 +162,31 @@ class Skorch:
         return self.net.predict(np.ascontiguousarray(past))
 
 
+def block_rnn(window, horizon, seed, **trainer):
+    """darts' LSTM."""
+    from darts.models import BlockRNNModel
+
+    return BlockRNNModel(
+        window,
+        horizon,
+        model="LSTM",
+        hidden_dim=HIDDEN,
+        batch_size=BATCH,
+        n_epochs=10_000,
+        optimizer_kwargs={"lr": LR},
+        random_state=seed,
+        pl_trainer_kwargs={**LIGHTNING, **trainer},
+    )
+
+
 class Darts:
     """darts' BlockRNNModel, in float32."""
 
     def fit(self, series, n_steps):
         from darts import TimeSeries
-        from darts.models import BlockRNNModel
 
         self.series = TimeSeries.from_values
-        self.model = BlockRNNModel(
-            WINDOW,
-            HORIZON,
-            model="LSTM",
-            hidden_dim=HIDDEN,
-            batch_size=BATCH,
-            n_epochs=10_000,
-            optimizer_kwargs={"lr": LR},
-            random_state=0,
-            pl_trainer_kwargs={**LIGHTNING, "max_steps": n_steps},
-        )
+        self.model = block_rnn(WINDOW, HORIZON, 0, max_steps=n_steps)
         self.model.fit([self.series(table) for table in series], verbose=False)
 
     def predict(self, series):

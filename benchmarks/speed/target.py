@@ -16,9 +16,10 @@ import torch
 
 from benchmarks.data import etth1
 from benchmarks.record import save
+from benchmarks.speed.adapters import BATCH, HIDDEN, LIGHTNING, LR, block_rnn
 from benchmarks.speed.peers import ENVIRONMENT, interpreter
 
-WINDOW, HORIZON, HIDDEN, BATCH, LR = 336, 96, 64, 256, 0.001
+WINDOW, HORIZON = 336, 96
 TRAIN, VALID = 8640, 2880  # rows: twelve months and four
 LIMIT = 600.0  # seconds
 SEEDS = (0, 1, 2)
@@ -123,8 +124,6 @@ def neuralforecast(values, clock, seed):
     from neuralforecast.losses.pytorch import MSE
     from neuralforecast.models import LSTM
 
-    from benchmarks.speed.adapters import LIGHTNING
-
     names, dates = np.indices(values.T.shape)
     frame = pd.DataFrame({"unique_id": names.ravel(), "ds": dates.ravel(), "y": values.T.ravel()})
     network = LSTM(
@@ -148,22 +147,8 @@ def neuralforecast(values, clock, seed):
 
 def darts(values, clock, seed):
     from darts import TimeSeries
-    from darts.models import BlockRNNModel
 
-    from benchmarks.speed.adapters import LIGHTNING
-
-    trainer = {**LIGHTNING, "callbacks": [lightning(clock, "val_loss")]}
-    model = BlockRNNModel(
-        WINDOW,
-        HORIZON,
-        model="LSTM",
-        hidden_dim=HIDDEN,
-        batch_size=BATCH,
-        n_epochs=10_000,
-        optimizer_kwargs={"lr": LR},
-        random_state=seed,
-        pl_trainer_kwargs=trainer,
-    )
+    model = block_rnn(WINDOW, HORIZON, seed, callbacks=[lightning(clock, "val_loss")])
     train, valid = (TimeSeries.from_values(part) for part in (values[:TRAIN], values[TRAIN - WINDOW :]))
     model.fit(train, val_series=valid, verbose=False)
 

@@ -113,8 +113,8 @@ patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dro
         )
         self.n_own = n_targets if autoregressive else n_channels  # channels that sensors have, before the drivers
         self.n_variables = n_variables or int(autoregressive)
-        self.by_target = self.n_variables and (channel_mode == "independent" or spatial_attention is not None)
-        self.by_target = bool(self.by_target) and encoder != "dual_stage"
+        apart = channel_mode == "independent" or spatial_attention is not None
+        self.by_sensor = self.n_variables > 0 and apart and encoder != "dual_stage"
         sizes = attention_dim, num_heads, component(ACTIVATIONS, attention_activation)
         if spatial_attention is not None:
             self.spatial_attention = self._spatial_attention(sizes)
@@ -129,22 +129,16 @@ patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dro
             self.dual_stage = DualStage(window_length, n_channels, n_own, hidden_size, *stages, *sizes, attention_noise)
             over_time = over_channels = None
         else:
-            if self.by_target and sensor_identity:
+            if self.by_sensor and sensor_identity:
                 self.identity = nn.Parameter(torch.zeros(self.n_sensors, 1, embedding_dim))
-            width = n_channels - self.n_own + self.n_variables if self.by_target else n_channels
+            width = n_channels - self.n_own + self.n_variables if self.by_sensor else n_channels
             width += num_heads * self.n_variables if self.spatial_attention else 0
             self.embedding = Embedding(patch_length * width, embedding_dim, -(-window_length // patch_length))
             self.calendar = Calendar(periods, embedding_dim) if periods else None
             self.encoder = _encoder(encoder, embedding_dim, hidden_size, num_layers, num_heads, dropout)
         self.dropout = Dropout(dropout)
         block = min(patch_length, horizon)
-        n_each, odd = divmod(n_targets, self.n_sensors if self.by_target else 1)
-        if odd:
-            raise ValueError(
-                f"y has {n_targets} outputs but {self.n_sensors} sensors need as many each. Pass y of shape "
-                f"(n_samples, {self.n_sensors}), or use channel_mode='mixed' without spatial_attention."
-            )
-        self.head = component(HEADS, head)(hidden_size, horizon, n_each, n_params, loss, block)
+        self.head = component(HEADS, head)(hidden_size, horizon, self._n_each(), n_params, loss, block)
 
         self._add_attentions(over_time, over_channels, sizes)
         self.future_normalization = self.future_embedding = self.skip = None
@@ -153,15 +147,27 @@ patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dro
             self.future_embedding = Embedding(block * n_future, hidden_size, self.head.n_blocks)
         self.gate = Gate()
         if linear_skip:
-            kind = ChannelSkip if autoregressive else SensorSkip if self.by_target else WindowSkip
-            last = self.n_sensors if kind is SensorSkip else n_future
+            kind, last = ChannelSkip if autoregressive else WindowSkip, n_future
+            if self.by_sensor and not autoregressive:
+                kind, last = SensorSkip, self.n_sensors
             self.skip = kind(window_length, n_channels, horizon, n_targets, n_params, last)
         self.own_parts = all(type(one).__module__.partition(".")[0] in ("skattn", "torch") for one in self.modules())
+
+    def _n_each(self):
+        """Targets of each row."""
+        n_targets = self.config["n_targets"]
+        n_each, odd = divmod(n_targets, self.n_sensors if self.by_sensor else 1)
+        if odd:
+            raise ValueError(
+                f"y has {n_targets} outputs but {self.n_sensors} sensors need as many each. Pass y of shape "
+                f"(n_samples, {self.n_sensors}), or use channel_mode='mixed' without spatial_attention."
+            )
+        return n_each
 
     def _spatial_attention(self, sizes):
         """The attention over sensors, whose windows are the targets'."""
         config = self.config
-        if not self.by_target:
+        if not self.by_sensor:
             raise ValueError(
                 f"spatial_attention={config['spatial_attention']!r} lets each sensor look at the windows of others, "
                 f"but there are none: n_variables = {config['n_variables']}, encoder = {config['encoder']!r}. Use "
@@ -226,7 +232,7 @@ patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dro
         if self.input_attention is not None:
             input_ = self._of_steps(input_, rows)  # (B, N, 1, L)
         params = self.head(self.dropout(z.expand(-1, self.head.n_blocks, -1)))  # (R, H, M or 1, P)
-        if self.by_target:
+        if self.by_sensor:
             params = params.unflatten(0, (len(x), -1)).transpose(1, 2).flatten(2, 3)  # (B, H, M, P)
         if isinstance(self.skip, ChannelSkip) and future is not None:
             params, future = params + self.skip.ahead(future), None  # learned, not solved, and behind the gate
@@ -239,7 +245,7 @@ patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dro
         channel = input_ = spatial = None
         if self.channel_attention is not None:
             x, channel = self.channel_attention(x, observed)  # (B, L, C), (B, N, 1, C)
-        values, there = (self._fold(x), self._fold(observed)) if self.by_target else (x, observed)  # (R, L, width)
+        values, there = (self._fold(x), self._fold(observed)) if self.by_sensor else (x, observed)  # (R, L, width)
         if self.spatial_attention is not None:
             windows = (self._own(one).flatten(2) for one in (x, observed))  # (B, R / B, L * V)
             *mixed, spatial = self.spatial_attention(*windows)
@@ -268,7 +274,7 @@ patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dro
     def _of_steps(self, weights, rows):
         """Weights of patches (R, N, Q, S) as those of steps (B, N, Q, L), the mean over the targets."""
         weights = spread(weights, rows, self.config["patch_length"])  # (R, N, Q, L)
-        if not self.by_target:
+        if not self.by_sensor:
             return weights
         weights = weights.unflatten(0, (-1, self.n_sensors)).sum(1)  # (B, N, Q, L)
         return weights / weights.sum(-1, keepdim=True).clamp(min=1e-30)
@@ -313,7 +319,7 @@ patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dro
         if self.dual_stage is not None or not self.own_parts:
             return 0
         steps = -(-self.config["window_length"] // self.config["patch_length"])
-        return (self.n_sensors if self.by_target else 1) * steps * self.config["hidden_size"]
+        return (self.n_sensors if self.by_sensor else 1) * steps * self.config["hidden_size"]
 
     @property
     def chunk(self):

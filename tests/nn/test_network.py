@@ -1094,7 +1094,7 @@ def test_whose_the_channels_are(sizes, n_own, n_variables, n_sensors, how):
     """Sensors have the targets of a series, beside drivers, but all channels of rows, where there are any at all."""
     network = make(**sizes | how)
     assert (network.n_own, network.n_variables, network.n_sensors) == (n_own, n_variables, n_sensors)
-    assert network.by_target is (how["channel_mode"] == "independent" and n_sensors > 0)
+    assert network.by_sensor is (how["channel_mode"] == "independent" and n_sensors > 0)
 
 
 @pytest.mark.parametrize("patch_length", [1, 2])
