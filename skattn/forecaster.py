@@ -136,6 +136,8 @@ class AttentionLSTMForecaster(BaseForecaster):
 
     def _check_fh(self, fh, pred_int=False):
         """Check a horizon as sktime does, but for dates, which sktime 1.2 can only compare if they have a frequency."""
+        if fh is None and self._fh is not None and self._fh.is_relative:
+            return self._fh  # it was checked when it was given, which takes as long as the network's forecast
         checked = None if fh is None else check_fh(fh)
         if checked is None or checked.is_relative or not isinstance(checked.to_pandas(), pd.DatetimeIndex):
             return super()._check_fh(fh, pred_int)
@@ -187,11 +189,11 @@ class AttentionLSTMForecaster(BaseForecaster):
         if self._panel.X is not None:
             X = self._panel.given(X, "predict", dates)
         paths = self._forecast(max(map(max, ahead.values())), X)
-        frames = {
-            name: pd.DataFrame(path[steps - 1], dates[name], self._panel.columns) + self._cycles.at(name, dates[name])
-            for path, (name, steps) in zip(paths, ahead.items(), strict=True)
-        }
-        return self._panel.join(frames).astype(float)
+        frames = {}
+        for path, (name, steps) in zip(paths, ahead.items(), strict=True):
+            values = path[steps - 1].astype(float) + self._cycles.at(name, dates[name])
+            frames[name] = pd.DataFrame(values, dates[name], self._panel.columns)
+        return self._panel.join(frames)
 
     def _forecast(self, n_steps, X):
         """Forecasts of shape (n_series, at least n_steps, n_targets), block by block of the trained horizon."""

@@ -1,5 +1,6 @@
 """The training loop: skorch's, with whole batches gathered at once and the loss asked of the network's head."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from functools import partial
 
@@ -22,19 +23,24 @@ class WindowNet(NeuralNet):
         The network, made and initialised.
     generator : torch.Generator
         Shuffles the windows of each epoch.
+    device : torch.device or str, default='cpu'
+        Where the network is.
     **kwargs
         As for :class:`skorch.NeuralNet`.
     """
 
     workers = noise = None
 
-    def __init__(self, module, generator, **kwargs):
+    def __init__(self, module, generator, device="cpu", **kwargs):
         super().__init__(
             module,
             criterion=torch.nn.Identity,  # skorch refuses None; get_loss asks the head instead
             iterator_train=Batches,
             iterator_train__generator=generator,
+            iterator_train__device=device,
             iterator_valid=Batches,
+            iterator_valid__device=device,
+            device=device,
             **kwargs,
         )
 
@@ -66,7 +72,7 @@ class WindowNet(NeuralNet):
     @contextmanager
     def sharing(self, workers):
         """Within this context threads share large batches, on a CPU. Callbacks are told no `y_pred` of such a step."""
-        if torch.device(self.device).type == "cpu":
+        if torch.device(self.device).type == "cpu" and not self.compile:
             noisy = (module for module in self.module_.modules() if isinstance(module, Noisy) and module.amount)
             self.workers, self.noise = workers, getattr(next(noisy, None), "generator", None)
         try:
@@ -135,18 +141,43 @@ class Batches:
         Number of windows of a batch.
     generator : torch.Generator, default=None
         Shuffles anew at each iteration; None keeps the order.
+    device : torch.device or str, default='cpu'
+        Where the batches are wanted; to a GPU they are sent ahead, unless they are gathered there.
     """
 
-    def __init__(self, dataset, batch_size, generator=None):
-        self.dataset, self.batch_size, self.generator = dataset, batch_size, generator
+    def __init__(self, dataset, batch_size, generator=None, device="cpu"):
+        self.dataset, self.batch_size, self.generator, self.device = dataset, batch_size, generator, device
 
     def __iter__(self):
+        batches = self._gathered()
+        if torch.device(self.device).type != "cuda" or self.dataset.resident is not None:
+            return batches
+        return _ahead(batches, self.device)
+
+    def _gathered(self):
         if self.generator is None:
             yield from self.dataset.batches(self.batch_size)
             return
         order = torch.randperm(len(self.dataset), generator=self.generator).numpy()
         for start in range(0, len(order), self.batch_size):
             yield self.dataset.__getitems__(order[start : start + self.batch_size])
+
+
+def _ahead(batches, device):
+    """Batches on a device, each gathered and sent, from pinned memory, while the one before it is worked on."""
+
+    def sent(tensor):
+        return tensor.pin_memory().to(device, non_blocking=True)
+
+    def fetch():
+        inputs, pair = next(batches, (None, None))
+        return inputs and ({name: sent(one) for name, one in inputs.items()}, tuple(map(sent, pair)))
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(fetch)
+        while (batch := waiting.result()) is not None:
+            waiting = pool.submit(fetch)
+            yield batch
 
 
 class HoldoutLast:

@@ -92,9 +92,10 @@ class Panel:
         """The last `size` rows of each series, (n, size, C), padded in front with NaN if there are fewer; and if there
         are periods, the place of the last one."""
         tails = [values(self.joined(name))[-size:] for name in self.y]
-        pads = [((size - len(tail), 0), (0, 0)) for tail in tails]
-        past = [np.pad(tail, pad, constant_values=np.nan) for tail, pad in zip(tails, pads, strict=True)]
-        arrays = {"past": np.stack(past)}
+        past = np.full((len(tails), size, tails[0].shape[1]), np.nan, np.float32)
+        for window, tail in zip(past, tails, strict=True):
+            window[size - len(tail) :] = tail
+        arrays = {"past": past}
         if self.periods:
             ends = [places(frame.index[-1:], self.offsets[name]) for name, frame in self.y.items()]
             arrays["place"] = np.concatenate(ends)  # (n,)

@@ -40,6 +40,7 @@ class Workers:
         return {"n_threads": self.n_threads}
 
     def __enter__(self):
+        _keep_memory()
         self._pool = ThreadPoolExecutor(self.n_threads, "skattn", _alone)
         return self
 
@@ -82,6 +83,15 @@ def _alone():
     """Have operations that this thread asks for run in it alone; it has limits of its own, and ends with them."""
     torch.get_num_threads()  # a new thread asks torch for its number first, which would undo the limit later
     thread_controller().select(internal_api="openmp").limit(limits=1)
+
+
+@lru_cache(maxsize=1)
+def _keep_memory():
+    """Have the C library of Linux keep what a chunk gives back for the next one.
+
+    Its limit follows the largest block that a process has released, and never goes beyond 32 MiB.
+    """
+    torch.empty(31 << 20, dtype=torch.uint8)
 
 
 @lru_cache(maxsize=1)

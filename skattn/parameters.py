@@ -62,6 +62,7 @@ NETWORK_PARAMETERS = (
     "dropout",
     "normalization",
     "linear_skip",
+    "mixed_precision",
     "n_members",
     "loss",
 )
@@ -187,6 +188,14 @@ PARAMETERS = """Parameters
         Device of torch, such as 'cpu', 'cuda' or 'cuda:1'. 'auto' takes cuda, else mps, else cpu.
     dtype : {'float32', 'float64'}, default='float32'
         Precision of the network.
+    mixed_precision : bool, default=False
+        Whether attention and encoder compute in bfloat16, beside weights, a head and a linear part in full precision
+        (Micikevicius et al., 2018). For GPUs, and for CPUs that have instructions for it; elsewhere it is slower. Only
+        with ``dtype='float32'``.
+    compile : bool, default=False
+        Whether training runs through `torch.compile`, which makes fewer and larger operations: it takes a compiler
+        of C++ and up to a minute, which long training on a GPU can be worth. Attention is compiled, torch leaves the
+        cells of an LSTM or GRU as they are. Large batches are then not shared by threads.
     n_threads : int or None, default=None
         Threads within `fit` and `predict`, None for as many as torch is set to. On a CPU they share large batches, and
         many windows to predict, in chunks that do not depend on their number: neither does what is learned. Single
@@ -263,6 +272,8 @@ class Parameters:
     random_state: object = None
     device: str = "auto"
     dtype: str = "float32"
+    mixed_precision: bool = False
+    compile: bool = False
     n_threads: int = None
     callbacks: list = None
     verbose: int = 0
@@ -308,6 +319,8 @@ class Parameters:
         "random_state": ["random_state"],
         "device": [str],
         "dtype": [StrOptions({"float32", "float64"})],
+        "mixed_precision": ["boolean"],
+        "compile": ["boolean"],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
         "callbacks": [list, None],
         "verbose": [Interval(Integral, 0, None, closed="left")],

@@ -47,6 +47,8 @@ class WindowDataset(Dataset):
     ([5.0, 6.0, 7.0], [8.0, 9.0])
     """
 
+    resident = None  # the arrays as tensors on a device, where batches are then gathered
+
     def __init__(self, arrays, index=None, age=None, gap=0, autoregressive=False, n_variables=None, periods=()):
         n = len(arrays["past"])
         self.arrays = arrays
@@ -66,7 +68,11 @@ class WindowDataset(Dataset):
     def __getitems__(self, positions):
         """One batch: inputs of the network, and a tuple of target and weight (empty tensors where there is none)."""
         rows = self.index[positions]
-        batch = {name: torch.from_numpy(array[rows]) for name, array in self.arrays.items()}
+        if self.resident is None:
+            batch = {name: torch.from_numpy(array[rows]) for name, array in self.arrays.items()}
+        else:
+            rows = torch.from_numpy(rows).to(self.resident["past"].device)
+            batch = {name: array[rows] for name, array in self.resident.items()}
         target = batch.pop("target", torch.empty(0))
         return batch, (target, batch.pop("weight", torch.empty(0)))
 
@@ -165,6 +171,19 @@ def cut(series, window_length, horizon, *, n_targets=None, future=None, n_variab
     return WindowDataset(arrays, index, age, horizon - 1, True, n_variables, periods)
 
 
+def make_resident(device, *datasets):
+    """Datasets over the same arrays, or None in their place, with a copy of the arrays on a GPU if they take less than
+    half of the memory that is free there."""
+    arrays = {name: np.asarray(array) for name, array in datasets[0].arrays.items()}
+    if device.type != "cuda" or 2 * sum(map(_span, arrays.values())) >= torch.cuda.mem_get_info(device)[0]:
+        return datasets
+    resident = {name: _as_tensor(array, device) for name, array in arrays.items()}
+    moved = [dataset and copy(dataset) for dataset in datasets]
+    for dataset in filter(None, moved):
+        dataset.resident = resident
+    return moved
+
+
 def row_gap(shape, n_outputs=1):
     """Windows to drop before held-out rows X of a `shape`, which may be overlapping windows of one series.
 
@@ -202,3 +221,17 @@ def _places(lengths, span):
     series = np.searchsorted(ends, first, side="right")
     age = ends[series] - span - first
     return np.flatnonzero(age >= 0), age
+
+
+def _span(array):
+    """Bytes from the first number of a view to behind its last."""
+    return array.itemsize + sum((size - 1) * stride for size, stride in zip(array.shape, array.strides, strict=True))
+
+
+def _as_tensor(array, device):
+    """A tensor on a device with the shape and the strides of a view, so that windows share their steps there too."""
+    if any(stride < 0 or stride % array.itemsize for stride in array.strides):
+        array = np.ascontiguousarray(array)
+    flat = np.lib.stride_tricks.as_strided(array, (_span(array) // array.itemsize,), (array.itemsize,))
+    strides = [stride // array.itemsize for stride in array.strides]
+    return torch.tensor(flat, device=device).as_strided(array.shape, strides)

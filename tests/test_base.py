@@ -407,6 +407,7 @@ CHANGES = {
     "warm_start": ({}, False, True),
     "random_state": ({}, 0, 1),
     "dtype": ({}, "float32", "float64"),
+    "mixed_precision": ({}, False, True),
     "n_channels": ({}, 1, 3),
     "layout": (dict(n_channels=3), "channels_last", "channels_first"),
 }
@@ -421,6 +422,7 @@ CHANGES_NO_OUTCOME = {
     "sensor_identity": "test_every_parameter_of_sensors_changes_something",
     "device": "test_unknown_device",
     "n_threads": "test_n_threads",
+    "compile": "test_compile",
     "callbacks": "test_windows_are_not_copied",
     "verbose": "test_verbose",
 }
@@ -1805,6 +1807,37 @@ def test_n_threads_in_a_thread(n_threads, three_threads):
     worker.start()
     worker.join()
     assert threads.seen_ == {n_threads}
+
+
+class Modules(Callback):
+    """Which module trains."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.seen_ = type(net.module_).__name__
+
+
+@both
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch's compiler looks at tensors where a graph breaks
+def test_compile(kind, monkeypatch):
+    """Training goes through torch.compile, to the same network; what is kept, and predicts, is the plain one."""
+    compile_ = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda module: compile_(module, backend="eager"))
+    modules = Modules()
+    model, plain = fitted(kind, compile=True, callbacks=[modules]), fitted(kind)
+    assert modules.seen_ == "OptimizedModule"
+    assert type(model.network_) is AttentionLSTM
+    assert_allclose(bits(model), bits(plain), atol=1e-5)
+    assert_allclose(output(pickle.loads(pickle.dumps(model))), output(plain), atol=1e-5)
+
+
+@both
+def test_fused_steps_are_those_of_torch(kind):
+    """An optimiser that is named makes its steps in one operation, one that is passed as it is made; both agree."""
+    for name, optimizer in (("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)):
+        model, plain = (fitted(kind, optimizer=one, weight_decay=0.1) for one in (name, optimizer))
+        assert model.net_.optimizer_.defaults["fused"]
+        assert not plain.net_.optimizer_.defaults["fused"]
+        assert_allclose(bits(model), bits(plain), atol=1e-5)
 
 
 @both

@@ -79,3 +79,22 @@ def test_same_seed_gives_the_same_network():
     """Two fits of the same seed agree, but for the order in which a GPU sums up."""
     first, second = (AttentionLSTMRegressor(**SMALL, dropout=0.2, device="cuda").fit(X, Y).predict(X) for _ in range(2))
     assert_allclose(first, second, atol=1e-3)
+
+
+@pytest.mark.parametrize("free", [1, 1 << 40])
+def test_data_in_the_gpu_or_sent_ahead(free, monkeypatch):
+    """Windows that are gathered on the GPU, and batches that are sent there ahead, train the same network."""
+    expected = AttentionLSTMRegressor(**SMALL, device="cuda").fit(X, Y).predict(X)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 0))
+    model = AttentionLSTMRegressor(**SMALL, device="cuda").fit(X, Y)
+    assert_allclose(model.predict(X), expected, atol=1e-3)
+    many = np.concatenate([X] * 10)
+    assert_allclose(model.predict(many), np.concatenate([expected] * 10), atol=1e-3)
+
+
+@pytest.mark.parametrize("switch", ["mixed_precision", "compile"])
+def test_switches(switch):
+    """Both learn about what is learned without them."""
+    plain, other = (AttentionLSTMRegressor(**SMALL, **{switch: on}, device="cuda").fit(X, Y) for on in (False, True))
+    assert_allclose(other.predict(X), plain.predict(X), atol=0.1)
+    assert_allclose(other.attention_weights(X), plain.attention_weights(X), atol=0.1)

@@ -1,5 +1,7 @@
 """Tests of the training loop: the loss and one step by hand, alone and shared, shuffling, what the history keeps."""
 
+import threading
+import time
 from itertools import chain
 from types import SimpleNamespace
 
@@ -10,12 +12,20 @@ from numpy.testing import assert_allclose, assert_array_equal
 from skorch.callbacks import Callback
 from torch import nn
 
-from skattn.net import Batches, HoldoutLast, WindowNet
+from skattn.net import Batches, HoldoutLast, WindowNet, _ahead
 from skattn.nn.random import Dropout
 from skattn.parallel import SMALL, Workers
 from skattn.windows import WindowDataset
 
 NAN = float("nan")
+
+
+def wait(condition, seconds=10):
+    """Until a condition holds that threads bring about; it fails if none does."""
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.001)
+    assert condition()
 
 
 class Shift(nn.Module):
@@ -334,3 +344,61 @@ def test_part_of_a_dataset_is_shuffled_within_itself():
     """Batches of a part hold its windows only."""
     part = numbered(20).take(np.arange(3, 17, 2))
     assert sorted(chain(*order_of(Batches(part, 4, torch.Generator().manual_seed(0))))) == list(range(3, 17, 2))
+
+
+# ---------------------------------------------------------------------------------------------------- sent ahead
+
+
+@pytest.fixture
+def unpinned(monkeypatch):
+    """Pinned memory needs a GPU."""
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
+
+
+def test_batches_sent_ahead(unpinned):
+    """All batches in their order, each gathered while the one before it is worked on, by a thread that ends."""
+    gathered, all_threads = [], threading.active_count()
+
+    def batches():
+        for batch in Batches(numbered(7), 3):
+            gathered.append(threading.current_thread())
+            yield batch
+
+    sent = _ahead(batches(), torch.device("cpu"))
+    first = next(sent)
+    wait(lambda: len(gathered) == 2)
+    assert order_of([first, *sent]) == [[0, 1, 2], [3, 4, 5], [6]]
+    assert threading.main_thread() not in gathered
+    wait(lambda: threading.active_count() == all_threads)
+
+
+def test_error_while_gathering(unpinned):
+    """What goes wrong in the thread is raised where the batch is asked for."""
+
+    def batches():
+        yield next(iter(Batches(numbered(3), 3)))
+        raise OSError("the disk is gone")
+
+    sent = _ahead(batches(), torch.device("cpu"))
+    next(sent)
+    with pytest.raises(OSError, match="the disk is gone"):
+        next(sent)
+
+
+def test_training_that_stops_early_ends_the_thread(unpinned):
+    """A training that needs no more batches leaves no thread behind."""
+    all_threads = threading.active_count()
+    sent = _ahead(iter(Batches(numbered(70), 3)), torch.device("cpu"))
+    next(sent)
+    sent.close()
+    wait(lambda: threading.active_count() == all_threads)
+
+
+def test_who_sends_ahead(monkeypatch):
+    """Only batches for a GPU, of a dataset that is not there already."""
+    monkeypatch.setattr("skattn.net._ahead", lambda batches, device: iter(["ahead"]))
+    windows = numbered(3)
+    assert list(Batches(windows, 2, device="cuda")) == ["ahead"]
+    assert order_of(Batches(windows, 2)) == [[0, 1], [2]]
+    windows.resident = {name: torch.tensor(array) for name, array in windows.arrays.items()}
+    assert order_of(Batches(windows, 2, device="cuda")) == [[0, 1], [2]]

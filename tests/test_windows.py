@@ -1,6 +1,7 @@
 """Tests of the windows: cut against a naive loop, views that share memory, batches, and the split of the newest."""
 
 import tracemalloc
+from copy import copy
 from functools import partial
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.testing import assert_array_equal
 from torch.utils.data import DataLoader
 
 from skattn.net import Batches, HoldoutLast
-from skattn.windows import WindowDataset, cut, distinct_steps, row_gap, steps
+from skattn.windows import WindowDataset, _as_tensor, cut, distinct_steps, make_resident, row_gap, steps
 
 T, L, H, C, M, K = 31, 5, 3, 7, 2, 11
 LENGTHS = (17, 8, 3, 23)  # of the series of a panel; with L + H = 8 steps the third is too short for a window
@@ -467,3 +468,58 @@ def test_holdout_keeps_the_arrays():
     """Both parts are views of the same arrays."""
     windows = cut(series(), L, H)
     assert all(part.arrays is windows.arrays for part in HoldoutLast(0.1)(windows))
+
+
+# ---------------------------------------------------------------------------------------------------- on a device
+
+
+def strided():
+    """Views of all kinds, by name."""
+    table = series(29)
+    return {
+        "windows": steps(table, L),
+        "some channels": steps(table[:, 2:5], L),
+        "one channel": table[:, :1],
+        "turned": table.T,
+        "backwards": table[::-1],
+        "every second": table[::2],
+        "copied": table.copy(),
+        "one number": table[:1, :1],
+    }
+
+
+@pytest.mark.parametrize("name", strided())
+def test_tensor_of_a_view(name):
+    """A tensor has the numbers of a view, and takes the memory of the steps that it spans, not that of the windows."""
+    view = strided()[name]
+    tensor = _as_tensor(view, torch.device("cpu"))
+    assert_array_equal(tensor, view)
+    assert tensor.untyped_storage().nbytes() <= 29 * C * 4
+    assert not np.shares_memory(tensor.numpy(), view)
+
+
+def test_batches_of_resident_windows():
+    """Batches gathered from tensors are those gathered from arrays, also of a part of the windows."""
+    windows = cut(panel(), L, H, future=panel(n_channels=K), place=[np.arange(n) for n in LENGTHS], periods=(7,))
+    moved = copy(windows.take(np.arange(1, len(windows), 3)))
+    plain = gathered(moved)
+    moved.resident = {name: _as_tensor(array, torch.device("cpu")) for name, array in windows.arrays.items()}
+    assert_array_equal(moved.take([0]).__getitems__([0])[0]["past"], plain["past"][:1])
+    for name, values in gathered(moved).items():
+        assert_array_equal(values, plain[name])
+
+
+@pytest.mark.parametrize(("free", "fits"), [(2, False), (2.1, True)])
+def test_what_fits_is_resident(free, fits, monkeypatch):
+    """Arrays go to a GPU, once for all parts, if their steps, not their windows, take less than half of what is free."""
+    windows = cut(series(), L, H)
+    size = 4 * C * (T - H) + 4 * C * (T - L)  # past and target
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(free * size), 0))
+    monkeypatch.setattr("skattn.windows._as_tensor", lambda array, device: torch.tensor(array))
+    part = windows.take(np.arange(3))
+    train, valid, none = make_resident(torch.device("cuda"), windows, part, None)
+    assert none is None
+    assert (train.resident is not None) == fits
+    assert train.resident is valid.resident
+    assert windows.resident is None is part.resident
+    assert make_resident(torch.device("cpu"), windows, None) == (windows, None)

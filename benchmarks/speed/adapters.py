@@ -5,6 +5,8 @@ Run by `benchmarks.speed.peers`, with the name of an adapter, of a task and its 
 Letters: ``T`` steps of a series, ``C`` channels, ``n`` windows.
 """
 
+import contextlib
+import itertools
 import json
 import logging
 import resource
@@ -110,10 +112,17 @@ class Skattn:
 
         dataset = cut(series, WINDOW, HORIZON)
         params = {"embedding_dim": series[0].shape[1], **self.params}
-        rest = {"normalization": "global", "linear_skip": False, "early_stopping": False, "lr": LR, "random_state": 0}
+        rest = {"normalization": "global", "linear_skip": False, "gradient_clip": None, "early_stopping": False}
         epochs = -(-n_steps // -(-len(dataset) // BATCH))
         self.model = AttentionLSTMRegressor(
-            **params, **rest, hidden_size=HIDDEN, batch_size=BATCH, max_epochs=epochs, callbacks=[Stop(n_steps)]
+            **params,
+            **rest,
+            hidden_size=HIDDEN,
+            lr=LR,
+            batch_size=BATCH,
+            max_epochs=epochs,
+            callbacks=[Stop(n_steps)],
+            random_state=0,
         )
         self.model.fit_windows(dataset)
 
@@ -132,6 +141,46 @@ class SkattnAttention(Skattn):
     """This package with its default attention and embedding."""
 
     params = {"embedding_dim": 32}
+
+
+class SkattnSklearn(Skattn):
+    """This package by scikit-learn's door, for windows that the user has made."""
+
+    def fit(self, series, n_steps):
+        from skattn import AttentionLSTMRegressor
+
+        past, ahead = windows(series)
+        rest = {"normalization": "global", "linear_skip": False, "early_stopping": False, "random_state": 0}
+        self.model = AttentionLSTMRegressor(
+            embedding_dim=past.shape[2], **self.params, **rest, hidden_size=HIDDEN, max_epochs=1
+        )
+        rows = slice(n_steps * self.model.batch_size)
+        self.model.fit(past[rows], ahead[rows].reshape(len(ahead[rows]), -1))
+
+    def predict(self, series):
+        return self.model.predict(series[0][None, -WINDOW:])
+
+    def predict_windows(self, past):
+        return self.model.predict(past)
+
+
+class SkattnSktime(Skattn):
+    """This package by sktime's door."""
+
+    def fit(self, series, n_steps):
+        import pandas as pd
+
+        from skattn import AttentionLSTMForecaster, AttentionLSTMRegressor
+
+        rest = {"linear_skip": False, "early_stopping": False, "embedding_dim": series[0].shape[1]}
+        regressor = AttentionLSTMRegressor(**self.params, **rest, hidden_size=HIDDEN, max_epochs=1, random_state=0)
+        self.model = AttentionLSTMForecaster(regressor, WINDOW, HORIZON)
+        self.model.fit(pd.DataFrame(series[0][: WINDOW + HORIZON + 32 * n_steps]), fh=range(1, HORIZON + 1))
+
+    def predict(self, series):
+        return self.model.predict()
+
+    predict_windows = None
 
 
 class Skorch:
@@ -337,11 +386,25 @@ ADAPTERS = {
     "torch, attention": TorchAttention,
     "skattn": Skattn,
     "skattn, attention": SkattnAttention,
+    "skattn by scikit-learn": SkattnSklearn,
+    "skattn by sktime": SkattnSktime,
     "skorch": Skorch,
     "sktime": Sktime,
     "darts": Darts,
     "neuralforecast": NeuralForecast,
     "pytorch-forecasting": PytorchForecasting,
+}
+
+DOORS = "skattn by scikit-learn", "skattn by sktime"  # the same network, for forecasts alone
+IMPORTS = {
+    "torch": "import torch",
+    "skattn": "from skattn import AttentionLSTMRegressor",
+    "skattn by sktime": "from skattn import AttentionLSTMForecaster",
+    "skorch": "import skorch",
+    "sktime": "from sktime.forecasting.base.adapters._pytorch import BaseDeepNetworkPyTorch",
+    "darts": "from darts.models import BlockRNNModel",
+    "neuralforecast": "from neuralforecast.models import LSTM",
+    "pytorch-forecasting": "from pytorch_forecasting import RecurrentNetwork",
 }
 
 # ------------------------------------------------------------------------------------------------------------- tasks
@@ -396,16 +459,29 @@ def predict(adapter, kind, n_windows):
 
 def memory(adapter, kind, length):
     """Peak memory of a process that trains 20 steps on a series of this length, MB."""
-    adapter.fit(draw(kind, length), 20)
+    from torch.optim.optimizer import register_optimizer_step_post_hook
+
+    steps = itertools.count(1)
+
+    def stop(*args):
+        if next(steps) == 20:
+            raise KeyboardInterrupt
+
+    register_optimizer_step_post_hook(stop)  # sktime cannot be told where to end
+    with contextlib.suppress(KeyboardInterrupt, SystemExit):
+        adapter.fit(draw(kind, length), 20)
     return {"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 
 def first(adapter, kind, n_steps):
-    """Seconds of the first fit of few steps and of the imports that it needs beside torch and numpy."""
-    series = draw(kind, 1000)
-    wall, cpu = time.perf_counter(), time.process_time()
+    """Seconds of the imports that a library needs beside torch and numpy, and of a first fit of few steps after them."""
+    series, clocks = draw(kind, 1000), [(time.perf_counter(), time.process_time())]
+    exec(IMPORTS[next(name for name, made in ADAPTERS.items() if made is type(adapter))])
+    clocks.append((time.perf_counter(), time.process_time()))
     adapter.fit(series, n_steps)
-    return {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+    clocks.append((time.perf_counter(), time.process_time()))
+    (import_wall, import_cpu), (wall, cpu) = np.diff(clocks, axis=0)
+    return {"import wall": import_wall, "import cpu": import_cpu, "wall": wall, "cpu": cpu}
 
 
 TASKS = {"train": train, "predict": predict, "memory": memory, "first": first}

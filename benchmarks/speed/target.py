@@ -21,7 +21,7 @@ from benchmarks.speed.peers import ENVIRONMENT, interpreter
 
 WINDOW, HORIZON = 336, 96
 TRAIN, VALID = 8640, 2880  # rows: twelve months and four
-LIMIT = 600.0  # seconds
+LIMIT = 300.0  # seconds
 SEEDS = (0, 1, 2)
 
 

@@ -29,8 +29,9 @@ class RecurrentEncoder(nn.Module, ABC):
 
     def forward(self, x, mask=None):
         for i, layer in enumerate(self.layers):
-            x, _ = layer(self.dropout(x) if i else x)  # (B, L, E)
-        return x, x[:, -1:]  # (B, L, E), (B, 1, E)
+            x, last = layer(self.dropout(x) if i else x)  # (B, L, E), (1, B, E)
+        last = last[0] if isinstance(last, tuple) else last  # the gradient of x[:, -1:] would fill a whole x with zeros
+        return x, last.transpose(0, 1)  # (B, L, E), (B, 1, E)
 
 
 class LSTMEncoder(RecurrentEncoder):
@@ -116,3 +117,19 @@ def positions(x):
 
 
 ENCODERS = {"lstm": LSTMEncoder, "gru": GRUEncoder, "transformer": TransformerEncoder, "mlp": MLPEncoder}
+
+
+def component(options, choice):
+    """The class that `choice` names in the dictionary `options`, or `choice` itself if it is a class."""
+    return choice if isinstance(choice, type) else options[choice]
+
+
+def make_encoder(choice, *sizes):
+    """An encoder of a name or class, and of (input_size, hidden_size, num_layers, num_heads, dropout)."""
+    try:
+        return component(ENCODERS, choice)(*sizes)
+    except TypeError as error:
+        raise TypeError(
+            f"encoder={choice!r} cannot be built with (input_size, hidden_size, num_layers, num_heads, dropout) = "
+            f"{sizes}: {error}. Wrap it in a module with this signature, as in skattn.nn.encoder."
+        ) from None

@@ -37,8 +37,12 @@ class Head(nn.Module, ABC):
         self.criterion = LOSSES[loss] if isinstance(loss, str) else _unreduced(loss)
 
     def forward(self, z):
-        params = torch.baddbmm(self.bias, z.transpose(0, 1), self.weight)  # (H / block, B, block * M * P)
-        params = params.transpose(0, 1).unflatten(2, self.shape).flatten(1, 2)  # (B, at least H, M, P)
+        if z.stride(1) == 0:  # the same state for all blocks: one map instead of many
+            weight = self.weight.transpose(0, 1).flatten(1)  # (E, H / block * block * M * P)
+            params = torch.addmm(self.bias.flatten(), z[:, 0], weight).unflatten(1, (self.n_blocks, -1))
+        else:
+            params = torch.baddbmm(self.bias, z.transpose(0, 1), self.weight).transpose(0, 1)
+        params = params.unflatten(2, self.shape).flatten(1, 2)  # (B, at least H, M, P)
         return params[:, : self.horizon]  # (B, H, M, P)
 
     @property

@@ -4,7 +4,7 @@ Letters: ``B`` windows, ``L`` window_length, ``C`` channels, ``D`` embedding, ``
 ``M`` targets, ``V`` targets of a sensor, ``P`` parameters per target, ``N`` heads, ``K`` channels known ahead.
 """
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -14,7 +14,7 @@ from skattn.nn.activation import ACTIVATIONS
 from skattn.nn.attention import ATTENTIONS
 from skattn.nn.dual_stage import DualStage
 from skattn.nn.embedding import Calendar, Embedding
-from skattn.nn.encoder import ENCODERS
+from skattn.nn.encoder import component, make_encoder
 from skattn.nn.head import HEADS
 from skattn.nn.normalization import NORMALIZATIONS
 from skattn.nn.patching import patch, spread
@@ -63,7 +63,8 @@ class AttentionLSTM(nn.Module):
         Parameters per target ``P``: the number of classes for the head ``"class"``.
     head, loss, attention, attention_position, attention_activation, attention_noise, \
 channel_attention, spatial_attention, adjacency, adjacency_role, sensor_identity, attention_dim, num_heads, \
-patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dropout, normalization, linear_skip
+patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dropout, normalization, linear_skip, \
+mixed_precision
         As in :class:`~skattn.AttentionLSTMRegressor`.
     """
 
@@ -100,6 +101,7 @@ patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dro
         dropout=0.0,
         normalization="global",
         linear_skip=True,
+        mixed_precision=False,
     ):
         config = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         super().__init__()
@@ -135,7 +137,7 @@ patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dro
             width += num_heads * self.n_variables if self.spatial_attention else 0
             self.embedding = Embedding(patch_length * width, embedding_dim, -(-window_length // patch_length))
             self.calendar = Calendar(periods, embedding_dim) if periods else None
-            self.encoder = _encoder(encoder, embedding_dim, hidden_size, num_layers, num_heads, dropout)
+            self.encoder = make_encoder(encoder, embedding_dim, hidden_size, num_layers, num_heads, dropout)
         self.dropout = Dropout(dropout)
         block = min(patch_length, horizon)
         self.head = component(HEADS, head)(hidden_size, horizon, self._n_each(), n_params, loss, block)
@@ -215,6 +217,22 @@ patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dro
         output : Output
         """
         x, observed, loc_scale = self._normalise(past)  # (B, L, C)
+        future, known = (None, None) if future is None else self._normalise_future(future)  # (B, H, K)
+        half = torch.autocast(x.device.type, torch.bfloat16) if self.config["mixed_precision"] else nullcontext()
+        with half:
+            parts = self._attend(x, observed, future, known, place)
+        z, channel, input_, state, spatial = (one if one is None else one.to(x) for one in parts)
+        params = self.head(self.dropout(z.expand(-1, self.head.n_blocks, -1)))  # (R, H, M or 1, P)
+        if self.by_sensor:
+            params = params.unflatten(0, (len(x), -1)).transpose(1, 2).flatten(2, 3)  # (B, H, M, P)
+        if isinstance(self.skip, ChannelSkip) and future is not None:
+            params, future = params + self.skip.ahead(future), None  # learned, not solved, and behind the gate
+        skip = 0.0 if self.skip is None else self.skip(x, future)  # (B, H, M, P)
+        return Output(self.gate(params) + skip, loc_scale, observed, channel, input_, state, skip, spatial)
+
+    def _attend(self, x, observed, future, known, place):
+        """A state for each block of steps ahead, or one for all (R, H / block or 1, E), and the weights of channels, of
+        inputs, of states and of sensors."""
         if self.dual_stage is None:
             rows, (states, z), mask, channel, input_, spatial = self._encode(x, observed, place)  # (R, S, E), (R, 1, E)
             state = None
@@ -223,7 +241,6 @@ patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dro
             state = state if state is None else state[:, :, -1:].clone()  # (B, N, 1, L), not a view
             input_ = spatial = None
         if self.future_embedding is not None:
-            future, known = self._normalise_future(future)  # (B, H, K)
             ahead = [patch(values, self.head.block, front=False) for values in (future, known.to(future))]
             z = z + self.future_embedding(*ahead).repeat_interleave(len(z) // len(x), 0)  # (R, H / block, E)
         if self.state_attention is not None:
@@ -231,13 +248,7 @@ patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dro
             state = self._of_steps(state, rows).repeat_interleave(self.head.block, 2)[:, :, : self.head.horizon]
         if self.input_attention is not None:
             input_ = self._of_steps(input_, rows)  # (B, N, 1, L)
-        params = self.head(self.dropout(z.expand(-1, self.head.n_blocks, -1)))  # (R, H, M or 1, P)
-        if self.by_sensor:
-            params = params.unflatten(0, (len(x), -1)).transpose(1, 2).flatten(2, 3)  # (B, H, M, P)
-        if isinstance(self.skip, ChannelSkip) and future is not None:
-            params, future = params + self.skip.ahead(future), None  # learned, not solved, and behind the gate
-        skip = 0.0 if self.skip is None else self.skip(x, future)  # (B, H, M, P)
-        return Output(self.gate(params) + skip, loc_scale, observed, channel, input_, state, skip, spatial)
+        return z, channel, input_, state, spatial
 
     def _encode(self, x, observed, place):
         """Steps of rows that were observed, states and their summary, their mask, and the weights of channels, of
@@ -376,21 +387,6 @@ patch_length, channel_mode, encoder, hidden_size, num_layers, embedding_dim, dro
             return target
         loc, scale = (s[..., : target.shape[-1]] for s in loc_scale)  # (B, 1, M)
         return (target - loc) / scale  # (B, H, M)
-
-
-def component(options, choice):
-    """The class that `choice` names in the dictionary `options`, or `choice` itself if it is a class."""
-    return choice if isinstance(choice, type) else options[choice]
-
-
-def _encoder(choice, *sizes):
-    try:
-        return component(ENCODERS, choice)(*sizes)
-    except TypeError as error:
-        raise TypeError(
-            f"encoder={choice!r} cannot be built with (input_size, hidden_size, num_layers, num_heads, dropout) = "
-            f"{sizes}: {error}. Wrap it in a module with this signature, as in skattn.nn.encoder."
-        ) from None
 
 
 def _fill(x):

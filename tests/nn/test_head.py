@@ -151,6 +151,19 @@ def test_loss_sees_prediction_then_target():
     assert loss.item() == 2.0
 
 
+@pytest.mark.parametrize("block", [1, 2])
+def test_one_state_for_all_blocks(block):
+    """The one map that is used where all blocks have the same state does what the maps of each do."""
+    head = HEADS["point"](E, H, M, 1, "squared_error", block).double()
+    state = draw(B, 1, E)
+    expanded = state.expand(-1, head.n_blocks, -1)
+    assert_close(head(expanded), head(expanded.clone()))
+    grads = []
+    for z in (expanded, expanded.clone()):
+        grads.append(torch.autograd.grad(head(z).pow(2).sum(), list(head.parameters())))
+    assert_close(*grads)
+
+
 # ---------------------------------------------------------------------------------------------------- reading
 
 

@@ -1233,3 +1233,50 @@ def test_work_by_hand(config, work):
 def test_windows_forecast_at_a_time_by_hand(n_targets, chunk):
     """128, or as many as have 8192 targets, or one."""
     assert AttentionLSTM(L, C, n_targets=n_targets, hidden_size=1, linear_skip=False).chunk == chunk
+
+
+# ---------------------------------------------------------------------------------------------------- precision
+
+LOWER = {
+    "input": {},
+    "multihead states": dict(attention="multihead", attention_position="both", **TWO_HEADS),
+    "channels": dict(channel_attention="dot", attention_activation="entmax15"),
+    "dual stage": dict(encoder="dual_stage", channel_attention="additive"),
+    "transformer": dict(encoder="transformer", **TWO_HEADS),
+    "patches": dict(patch_length=2, encoder="gru"),
+    "none": dict(attention=None),
+}
+
+
+@pytest.mark.parametrize("config", LOWER.values(), ids=LOWER)
+def test_mixed_precision(config):
+    """Forecasts and weights are float32, near to those of full precision; gradients reach the same parameters."""
+    full, half = (make(**config, n_future=K, mixed_precision=mixed).float() for mixed in (False, True))
+    given = {name: values.float() for name, values in inputs(K).items()}
+    one, other = full(**given), half(**given)
+    assert_close(other.params, one.params, rtol=0, atol=0.05)
+    assert not torch.equal(other.params, one.params)
+    for name in ("channel", "input", "state"):
+        assert_close(getattr(other, name), getattr(one, name), rtol=0, atol=0.02)
+    for network, output in ((full, one), (half, other)):
+        output.params.sum().backward()
+        assert all(
+            parameter.grad is None or parameter.grad.dtype is torch.float32 for parameter in network.parameters()
+        )
+    missing = [[p.grad is None for p in network.parameters()] for network in (full, half)]
+    assert missing[0] == missing[1]
+
+
+def test_mixed_precision_is_only_that_of_attention_and_encoder():
+    """Level, linear part and head are not rounded: without a say of the encoder, the forecast is the same to the bit."""
+    full, half = (stir(make(autoregressive=True, mixed_precision=mixed)).float() for mixed in (False, True))
+    for network in (full, half):
+        torch.nn.init.zeros_(network.head.weight)
+    past = 1e4 + inputs()["past"].float()
+    assert torch.equal(half.predict(past), full.predict(past))
+
+
+def test_mixed_precision_of_float64():
+    """There is nothing to mix in float64."""
+    full, half = (make(mixed_precision=mixed) for mixed in (False, True))
+    assert torch.equal(half(**inputs()).params, full(**inputs()).params)
