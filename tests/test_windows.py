@@ -511,7 +511,7 @@ def test_batches_of_resident_windows():
 
 @pytest.mark.parametrize(("free", "fits"), [(2, False), (2.1, True)])
 def test_what_fits_is_resident(free, fits, monkeypatch):
-    """Arrays go to a GPU, once for all parts, if their steps, not their windows, take less than half of what is free."""
+    """Arrays go to a GPU, once for all parts, if their steps, not windows, take less than half of what is free."""
     windows = cut(series(), L, H)
     size = 4 * C * (T - H) + 4 * C * (T - L)  # past and target
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(free * size), 0))

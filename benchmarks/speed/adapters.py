@@ -474,7 +474,7 @@ def memory(adapter, kind, length):
 
 
 def first(adapter, kind, n_steps):
-    """Seconds of the imports that a library needs beside torch and numpy, and of a first fit of few steps after them."""
+    """Seconds of the imports that a library needs beside torch and numpy, and of a first short fit after them."""
     series, clocks = draw(kind, 1000), [(time.perf_counter(), time.process_time())]
     exec(IMPORTS[next(name for name, made in ADAPTERS.items() if made is type(adapter))])
     clocks.append((time.perf_counter(), time.process_time()))

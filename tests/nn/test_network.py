@@ -1268,7 +1268,7 @@ def test_mixed_precision(config):
 
 
 def test_mixed_precision_is_only_that_of_attention_and_encoder():
-    """Level, linear part and head are not rounded: without a say of the encoder, the forecast is the same to the bit."""
+    """Level, linear part and head are not rounded: without a say of the encoder, forecasts are the same bits."""
     full, half = (stir(make(autoregressive=True, mixed_precision=mixed)).float() for mixed in (False, True))
     for network in (full, half):
         torch.nn.init.zeros_(network.head.weight)
