@@ -54,7 +54,7 @@ def render(readme, name, result):
 
 def table(rows):
     """Rows as a table of Markdown."""
-    names = list(rows[0])
+    names = list(dict.fromkeys(name for row in rows for name in row))
     lines = [names, ["---"] * len(names), *([_cell(row.get(name, "")) for name in names] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 

@@ -133,9 +133,9 @@ def main():
     notes = (
         f"One epoch of the default network (batches of 256, no linear part) on a memory-mapped series of {MIDDLE}; "
         f"many series have {LENGTH_OF_MANY} rows each. Medians of {RUNS} runs, the largest size once, each in a "
-        "process of its own. The exponent is the slope of log time over log size. Memory is that of the process, "
-        f"without mapped files, while it fits. The row of a series larger than memory ({LARGER['channels']} channels) is a fit "
-        f"of {LARGER['max_time']} s of training after its scales were computed, not an epoch."
+        "process of its own. The exponent is the slope of log time over log size. Memory is that of the process "
+        "without mapped files, while it fits. The row of a series larger than memory, of "
+        f"{LARGER['channels']} channels, is a fit of {LARGER['max_time']} s after its scales were computed, no epoch."
     )
     save(__file__, rows, notes, keys=("axis", "size"))
     result = json.loads((Path(__file__).parent / "results" / "growth.json").read_text())

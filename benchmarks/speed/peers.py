@@ -17,6 +17,7 @@ from statistics import median
 
 from benchmarks.record import save
 from benchmarks.speed.adapters import ADAPTERS, DOORS, IMPORTS, SERIES
+from benchmarks.speed.runs import interleaved, over
 
 INSTALLED = {"darts": "darts[torch]==0.48.1", "neuralforecast": "neuralforecast==3.3.0"}
 INSTALLED["pytorch-forecasting"] = "pytorch-forecasting==1.8.0"
@@ -55,57 +56,42 @@ def run(name, task, kind, number):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def interleaved(names, *task, runs=RUNS):
-    """Results by adapter, a list of runs each, in an order that turns round."""
-    found = {name: [] for name in names}
-    for turn in range(runs):
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            if (result := run(name, *task)) is not None:
-                found[name].append(result)
-    return {name: results for name, results in found.items() if results}
-
-
-def _over(found, name, baseline, key):
-    """Ratio to the baseline of the same run: median and range."""
-    pairs = zip(found[name], found[baseline], strict=False)
-    ratios = [one[key] / other[key] for one, other in pairs]
-    return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-
-
 def training(names, kinds=tuple(SERIES)):
     rows = []
     for kind in kinds:
-        found = interleaved(names, "train", kind, STEPS)
+        found = interleaved(names, RUNS, run, "train", kind, STEPS)
         for name, results in found.items():
-            baseline = "torch, attention" if "attention" in name else "torch"
+            baseline = found["torch, attention" if "attention" in name else "torch"]
             rows.append(
                 {
                     "measure": f"training, {kind}",
                     "library": name,
                     "value": f"{1000 * median(one['wall'] for one in results):.1f} ms a step; "
                     f"CPU {1000 * median(one['cpu'] for one in results):.1f}",
-                    "over plain torch": _over(found, name, baseline, "wall"),
+                    "over plain torch": over(results, baseline, "wall"),
                 }
             )
     return rows
 
 
 def forecasts(names):
-    rows, found = [], interleaved(names, "predict", "1 channel", 10_000)
+    rows, found = [], interleaved(names, RUNS, run, "predict", "1 channel", 10_000)
     for name, results in found.items():
         values = [f"one in {median(one['one'] for one in results):.2f} ms"]
         if "cpu" in results[0]:
             wall, cpu = (median(one[key] for one in results) for key in ("wall", "cpu"))
             values.append(f"10 000 at {wall:.0f} a second, {cpu:.0f} a CPU second")
-        baseline = "torch, attention" if "attention" in name else "torch"
-        ratio = _over(found, name, baseline, "cpu") + " a CPU second" if "cpu" in results[0] else ""
+        ratio = ""
+        if "cpu" in results[0]:
+            baseline = found["torch, attention" if "attention" in name else "torch"]
+            ratio = over(results, baseline, "cpu") + " a CPU second"
         rows.append({"measure": "forecasts", "library": name, "value": "; ".join(values), "over plain torch": ratio})
     return rows
 
 
 def memory(names):
     rows = []
-    small, large = (interleaved(names, "memory", "1 channel", length, runs=3) for length in (100_000, 1_000_000))
+    small, large = (interleaved(names, 3, run, "memory", "1 channel", length) for length in (100_000, 1_000_000))
     for name in small:
         low, high = (median(one["peak"] for one in found[name]) for found in (small, large))
         value = f"{low:.0f} MB for 1e5 steps, {high - low:.0f} MB more for 1e6"
@@ -114,7 +100,8 @@ def memory(names):
 
 
 def first(names):
-    rows, found = [], interleaved([name for name in names if name in IMPORTS], "first", "1 channel", 5)
+    known = [name for name in names if name in IMPORTS]
+    rows, found = [], interleaved(known, RUNS, run, "first", "1 channel", 5)
     for name, results in found.items():
         value = "; ".join(
             f"{what} {median(one[wall] for one in results):.2f} s, CPU {median(one[cpu] for one in results):.2f}"
@@ -125,15 +112,16 @@ def first(names):
 
 
 def imports(names):
-    rows, code = [], "import time; {}; print(time.process_time())"
-    lines = {name: line for name, line in IMPORTS.items() if interpreter(name)}
-    found = {name: [] for name in lines}
-    for _ in range(RUNS):
-        for name, line in lines.items():
-            command = [interpreter(name), "-c", code.format(line)]
-            done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=True)
-            found[name].append(float(done.stdout.splitlines()[-1]))
-    for name, seconds in found.items():
+    rows = []
+
+    def seconds_of(name):
+        code = f"import time; {IMPORTS[name]}; print(time.process_time())"
+        done = subprocess.run(
+            [interpreter(name), "-c", code], env=ENVIRONMENT, capture_output=True, text=True, check=True
+        )
+        return float(done.stdout.splitlines()[-1])
+
+    for name, seconds in interleaved(filter(interpreter, IMPORTS), RUNS, seconds_of).items():
         listed = subprocess.run([interpreter(name), "-m", "pip", "list"], capture_output=True, text=True).stdout
         value = f"{median(seconds):.2f} CPU s"
         if name in INSTALLED:

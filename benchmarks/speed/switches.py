@@ -3,12 +3,14 @@
 Run: python -m benchmarks.speed.switches
 """
 
+import argparse
 import json
 import subprocess
 import sys
 from statistics import median
 
 from benchmarks.record import save
+from benchmarks.speed.runs import interleaved, over
 
 RUNS, SEARCHES = 5, 5
 BASE = {"hidden_size": 64, "batch_size": 256}
@@ -39,7 +41,8 @@ training = model.history_["dur"].iloc[1:].min()
 model.predict_windows(windows.take(np.arange(1000)))
 start = time.perf_counter()
 model.predict_windows(windows)
-print(json.dumps([training, time.perf_counter() - start, model.history_["dur"].sum()]))
+forecasts = time.perf_counter() - start
+print(json.dumps({"epoch": training, "forecasts": forecasts, "waited": model.history_["dur"].sum() - 3 * training}))
 """
 SEARCH = """
 import sys, time
@@ -56,7 +59,7 @@ search = GridSearchCV(model, {"attention_dim": [8, 16, 32], "num_heads": [1, 2]}
 start = time.perf_counter()
 with parallel_config(backend=sys.argv[1], n_jobs=int(sys.argv[2])):
     search.fit(X, y)
-print(time.perf_counter() - start)
+print('{"epoch":', time.perf_counter() - start, "}")
 """
 JOBS = {"n_jobs=1": ("threading", "1"), "n_jobs=2": ("loky", "2"), "n_jobs=2, threads": ("threading", "2")}
 
@@ -67,48 +70,48 @@ def run(code, *arguments):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def interleaved(choices, runs, measure):
-    """Results by choice, a list of runs each, in an order that turns round."""
-    names, found = list(choices), {name: [] for name in choices}
-    for turn in range(runs):
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            found[name].append(measure(choices[name]))
-    return found
+def fits():
+    found = interleaved(SWITCHES, RUNS, lambda name: run(FIT, json.dumps(BASE | SWITCHES[name])))
+    base = found["as it is"]
+    return [
+        {
+            "switch": name,
+            "s": median(one["epoch"] for one in results),
+            "ratio": over(results, base, "epoch"),
+            "forecasts, s": median(one["forecasts"] for one in results),
+            "ratio of forecasts": over(results, base, "forecasts"),
+            "first epochs longer by, s": median(one["waited"] for one in results),
+        }
+        for name, results in found.items()
+    ]
 
 
-def _over(results, baseline):
-    ratios = [one / other for one, other in zip(results, baseline, strict=True)]
-    return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+def searches():
+    found = interleaved(JOBS, SEARCHES, lambda name: run(SEARCH, *JOBS[name]))
+    return [
+        {
+            "switch": f"a grid search, {name}",
+            "s": median(one["epoch"] for one in results),
+            "ratio": over(results, found["n_jobs=1"], "epoch"),
+        }
+        for name, results in found.items()
+    ]
+
+
+MEASURES = {"fits": fits, "searches": searches}
 
 
 def main():
-    rows = []
-    found = interleaved(SWITCHES, RUNS, lambda switch: run(FIT, json.dumps(BASE | switch)))
-    columns = {name: list(zip(*results, strict=True)) for name, results in found.items()}
-    base = columns["as it is"]
-    for name, (training, forecasts, all_epochs) in columns.items():
-        waited = median(whole - 3 * one for whole, one in zip(all_epochs, training, strict=True))
-        rows.append(
-            {
-                "switch": name,
-                "an epoch, s": median(training),
-                "over the first row": _over(training, base[0]),
-                "its forecasts, s": median(forecasts),
-                "forecasts over the first row": _over(forecasts, base[1]),
-                "first epoch longer by, s": waited,
-            }
-        )
-    searches = interleaved(JOBS, SEARCHES, lambda jobs: run(SEARCH, *jobs))
-    for name, seconds in searches.items():
-        row = {"switch": f"a grid search, {name}", "an epoch, s": median(seconds)}
-        rows.append({**row, "over the first row": _over(seconds, searches["n_jobs=1"])})
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--measures", nargs="+", choices=MEASURES, default=list(MEASURES))
     notes = (
-        "10 000 windows of 96 steps, 24 ahead, one channel; hidden_size=64, batch_size=256, the default attention, no "
-        f"linear part. The faster of the second and third epoch, and the forecasts of all windows; medians of {RUNS} "
-        "interleaved runs with their range, each in a process of its own. The searches are of 18 default networks with "
-        f"windows of 36 steps, in all, over n_jobs=1; {SEARCHES} interleaved runs."
+        "An epoch of 10 000 windows of 96 steps, 24 ahead, one channel; hidden_size=64, batch_size=256, the default "
+        "attention, no linear part. The faster of the second and third epoch, and forecasts of all windows, over those as it is; "
+        f"medians of {RUNS} interleaved runs with their range, each in a process of its own. Searches, of 18 fits of "
+        f"default networks with windows of 36 steps, are over that with n_jobs=1; {SEARCHES} interleaved runs."
     )
-    save(__file__, rows, notes)
+    for measure in parser.parse_args().measures:
+        save(__file__, MEASURES[measure](), notes, keys=("switch",))
 
 
 if __name__ == "__main__":
