@@ -106,8 +106,8 @@ def main():
     parser.add_argument("--measures", nargs="+", choices=MEASURES, default=list(MEASURES))
     notes = (
         "An epoch of 10 000 windows of 96 steps, 24 ahead, one channel; hidden_size=64, batch_size=256, the default "
-        "attention, no linear part. The faster of the second and third epoch, and forecasts of all windows, over those as it is; "
-        f"medians of {RUNS} interleaved runs with their range, each in a process of its own. Searches, of 18 fits of "
+        "attention, no linear part. The faster of the second and third epoch, and forecasts of all windows, over those as "
+        f"it is; medians of {RUNS} interleaved runs with their range, each in a process of its own. Searches, of 18 fits of "
         f"default networks with windows of 36 steps, are over that with n_jobs=1; {SEARCHES} interleaved runs."
     )
     for measure in parser.parse_args().measures:
