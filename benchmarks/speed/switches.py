@@ -12,7 +12,7 @@ from statistics import median
 from benchmarks.record import save
 from benchmarks.speed.runs import interleaved, over
 
-RUNS, SEARCHES = 5, 5
+RUNS = 5
 BASE = {"hidden_size": 64, "batch_size": 256}
 SWITCHES = {
     "as it is": {},
@@ -87,7 +87,7 @@ def fits():
 
 
 def searches():
-    found = interleaved(JOBS, SEARCHES, lambda name: run(SEARCH, *JOBS[name]))
+    found = interleaved(JOBS, RUNS, lambda name: run(SEARCH, *JOBS[name]))
     return [
         {
             "switch": f"a grid search, {name}",
@@ -106,9 +106,9 @@ def main():
     parser.add_argument("--measures", nargs="+", choices=MEASURES, default=list(MEASURES))
     notes = (
         "An epoch of 10 000 windows of 96 steps, 24 ahead, one channel; hidden_size=64, batch_size=256, the default "
-        "attention, no linear part. The faster of the second and third epoch, and forecasts of all windows, over those as "
-        f"it is; medians of {RUNS} interleaved runs with their range, each in a process of its own. Searches, of 18 fits of "
-        f"default networks with windows of 36 steps, are over that with n_jobs=1; {SEARCHES} interleaved runs."
+        "attention, no linear part. The faster of the second and third epoch, and forecasts of all windows, over those "
+        f"as it is; medians of {RUNS} interleaved runs with their range, each in a process of its own. Searches, of 18 "
+        "fits of default networks with windows of 36 steps, are over that with n_jobs=1; as many interleaved runs."
     )
     for measure in parser.parse_args().measures:
         save(__file__, MEASURES[measure](), notes, keys=("switch",))
