@@ -142,7 +142,7 @@ class AdditiveAttention(Attention):
 
     def score(self, query, key):
         energy = torch.tanh(query.unsqueeze(3) + key.unsqueeze(2))  # (B, N, Q, L, A / N)
-        return torch.einsum("bnqla, nax -> bnql", energy, self.v)  # (B, N, Q, L)
+        return torch.einsum("bnqla, nao -> bnql", energy, self.v)  # (B, N, Q, L)
 
 
 class DotAttention(Attention):
