@@ -52,8 +52,8 @@ class WindowDataset(Dataset):
     def __init__(self, arrays, index=None, age=None, gap=0, autoregressive=False, n_variables=None, periods=()):
         n = len(arrays["past"])
         self.arrays = arrays
-        self.index = np.arange(n) if index is None else index
-        self.age = np.arange(n - 1, -1, -1) if age is None else age
+        self.index = _numbers(n) if index is None else index
+        self.age = _numbers(n)[::-1] if age is None else age
         self.gap = gap
         self.autoregressive = autoregressive
         self.n_variables = n_variables
@@ -216,11 +216,16 @@ def _join(panel):
 
 def _places(lengths, span):
     """Index of the windows that lie within one series of a joined panel, and the age of every window there."""
-    ends = np.cumsum(lengths)
-    first = np.arange(ends[-1] - span + 1)
-    series = np.searchsorted(ends, first, side="right")
-    age = ends[series] - span - first
-    return np.flatnonzero(age >= 0), age
+    n = sum(lengths) - span + 1
+    if len(lengths) == 1:
+        return _numbers(n), _numbers(n)[::-1]
+    age = np.concatenate([length - span - _numbers(length) for length in lengths])[:n]
+    return _numbers(n)[age >= 0], age
+
+
+def _numbers(n):
+    """Numbers from 0 to n - 1, in half of the memory where that is enough."""
+    return np.arange(n, dtype=np.int32 if n <= np.iinfo(np.int32).max else np.int64)
 
 
 def _span(array):

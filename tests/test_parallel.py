@@ -1,6 +1,9 @@
 """Tests of work on several cores: chunks and gradients by hand, the same bits for any number of threads, their end."""
 
 import pickle
+import platform
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
@@ -394,6 +397,33 @@ def test_large_batches_are_shared(monkeypatch):
     counts.clear()
     make(**options | dict(batch_size=13)).fit(X[:13], X[:13, 90, 0])
     assert not counts  # 79 872 numbers
+
+
+STEPS = """
+import resource
+import numpy as np
+from skorch.callbacks import Callback
+from skattn import AttentionLSTMRegressor
+
+class Faults(Callback):
+    def on_train_begin(self, net, **kwargs):
+        self.seen_ = []
+    def on_batch_end(self, net, **kwargs):
+        self.seen_.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+
+faults = Faults()
+X = np.random.default_rng(0).normal(size=(256 * 9, 96, 1)).astype(np.float32)
+model = AttentionLSTMRegressor(hidden_size=64, batch_size=256, max_epochs=1, early_stopping=False, linear_skip=False)
+model.set_params(n_threads=2, callbacks=[faults]).fit(X, X[:, 90, 0])
+print(int(np.median(np.diff(faults.seen_))))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is this library that gives memory back")
+def test_memory_is_kept_between_steps():
+    """A step does not fetch anew the memory that the one before it released, which is 2000 pages."""
+    done = subprocess.run([sys.executable, "-c", STEPS], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 200
 
 
 class MeanAbsolute(nn.Module):
