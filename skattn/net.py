@@ -159,7 +159,7 @@ class Batches:
             yield from self.dataset.batches(self.batch_size)
             return
         n = len(self.dataset)
-        kind = torch.int32 if n <= torch.iinfo(torch.int32).max else torch.int64  # the same order, in half of the memory
+        kind = torch.int32 if n <= torch.iinfo(torch.int32).max else torch.int64  # in half of the memory
         order = torch.randperm(n, generator=self.generator, dtype=kind).numpy()
         for start in range(0, n, self.batch_size):
             yield self.dataset.__getitems__(order[start : start + self.batch_size])

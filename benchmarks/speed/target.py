@@ -96,15 +96,19 @@ def skattn(values, clock, seed):
     class Watch(Callback):
         steps = 0
 
-        def on_train_begin(self, net, **kwargs):
-            net.module_.eval()
-            if clock.reached(lambda: validation_loss(net.module_.predict, values)):
-                raise KeyboardInterrupt
+        def on_epoch_begin(self, net, **kwargs):
+            if self.steps == 0:
+                self.check(net)
 
         def on_batch_end(self, net, training=False, **kwargs):
             self.steps += training
             if training and self.steps % CHECKED == 0:
-                self.on_train_begin(net)
+                self.check(net)
+
+        def check(self, net):
+            net.module_.eval()
+            if clock.reached(lambda: validation_loss(net.module_.predict, values)):
+                raise KeyboardInterrupt
 
     clock.begin()
     regressor = default_regressor(callbacks=[Watch()])
