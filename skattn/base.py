@@ -204,9 +204,8 @@ class BaseAttentionLSTM(RowsAsWindows, Parameters, CallbackSupportMixin, BaseEst
 
     def _make_network(self, sizes, n_params):
         """The place where the estimator's parameters become a network."""
-        normalization = self.normalization
-        if normalization == "auto":
-            normalization = "last" if sizes["autoregressive"] else "global"
+        auto = "last" if sizes["autoregressive"] else "global"
+        normalization = auto if self.normalization == "auto" else self.normalization
         config = {name: getattr(self, name) for name in NETWORK_PARAMETERS} | {"normalization": normalization}
         if self.spatial_attention is not None and sizes["n_variables"]:
             n_own = sizes["n_targets" if sizes["autoregressive"] else "n_channels"]
@@ -235,7 +234,8 @@ class BaseAttentionLSTM(RowsAsWindows, Parameters, CallbackSupportMixin, BaseEst
     def _solve(self, windows, train, valid=None):
         """Let held-out windows choose the level, where the parameter leaves it open, and solve the linear skip."""
         levels = [level for level in LEVELS if train.autoregressive and self.normalization in ("auto", level[0])]
-        with self._limit_threads():
+        n_threads = (self.n_threads or torch.get_num_threads()) if self.network_.own_parts else 1
+        with Workers(n_threads), self._limit_threads():
             return solve_linear(self.network_, train, valid, windows, levels if len(levels) > 1 else ())
 
     def _split(self, windows):

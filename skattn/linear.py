@@ -3,10 +3,13 @@
 Letters: ``R`` rows, ``G`` groups of rows, ``F`` features, ``O`` outputs of a row.
 """
 
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
 import torch
+
+from skattn.parallel import share
 
 PENALTIES = np.logspace(-5, 3, 33)  # as shares of the mean variance of a feature
 MOST_FEATURES = 1024  # of more, tables of products take more memory than the series and training do
@@ -56,18 +59,19 @@ class Sums(NamedTuple):
         return gram / weight, cross / weight, square / weight
 
 
-@torch.inference_mode()
 def sum_up(network, windows, by_target=False):
     """Sums over the rows that `network.skip` makes of windows, in a group for each target if asked for and the skip has
     rows for each; None if no row has all of its targets, or if values are too large to be multiplied."""
-    n_groups, sums = network.skip.n_rows if by_target else 1, None
-    size = n_groups * network.skip.linear.in_features**2  # of the tables
-    for parts in _chunks(network, windows, size):  # (R, F + 1), (R, O), (R, 1)
+    n_groups = network.skip.n_rows if by_target else 1
+
+    def sums_of(*parts):  # (R, F + 1), (R, O), (R, 1)
         rows, outputs, weights = (part.unflatten(0, (-1, n_groups)).transpose(0, 1) for part in parts)
         weighed = (rows * weights).transpose(1, 2)  # (G, F + 1, R)
         square = (outputs.double() ** 2 * weights).sum((1, 2))  # (G,)
-        new = Sums((weighed @ rows).double().cpu(), (weighed @ outputs).double().cpu(), square.cpu())
-        sums = new if sums is None else sums.plus(new)
+        return Sums((weighed @ rows).double().cpu(), (weighed @ outputs).double().cpu(), square.cpu())
+
+    size = n_groups * network.skip.linear.in_features**2  # of the tables
+    sums = reduce(Sums.plus, _by_chunk(sums_of, network, windows, size))
     there = bool((sums.gram[:, -1, -1] > 0).all()) and all(bool(torch.isfinite(one).all()) for one in sums)
     return sums if there else None
 
@@ -151,10 +155,11 @@ def _best_penalty(folds, starts, choice, overlap, penalties):
     judges = [train if valid is None else valid for train, valid in folds]
     shares = [float(judge.gram[0, -1, -1]) for judge in judges]
     least = np.average([judge.loss(start) for judge, start in zip(judges, starts, strict=True)], weights=shares)
-    errors = [
-        _errors(*fold, start[0, :-1], choice, overlap, penalties) for fold, start in zip(folds, starts, strict=True)
-    ]
-    errors = np.average(errors, 0, weights=shares)  # (penalties,)
+
+    def errors_of(pair):
+        return _errors(*pair[0], pair[1][0, :-1], choice, overlap, penalties)
+
+    errors = np.average(list(share(errors_of, zip(folds, starts, strict=True))), 0, weights=shares)  # (penalties,)
     best = int(errors.argmin())
     return (float(penalties[best]), float(errors[best])) if errors[best] < least else (None, float(least))
 
@@ -193,18 +198,19 @@ def _point(sums, choice):
     return means if choice.intercept else tuple(torch.zeros_like(mean) for mean in means)
 
 
-@torch.inference_mode()
 def window_errors(network, windows, solution=None):
     """Squared error of each window (n,), in units of the training data, of a solution or of the level."""
-    found, n_rows = [], network.skip.n_rows
-    for rows, outputs, weights in _chunks(network, windows):
+    n_rows = network.skip.n_rows
+
+    def errors_of(rows, outputs, weights):
         if solution is not None:
             rows = rows.unflatten(0, (-1, n_rows)).transpose(0, 1)  # (M, B, F + 1)
             forecast = rows @ solution.to(rows)  # (M, B, O)
             outputs = outputs - forecast.transpose(0, 1).flatten(0, 1)  # (R, O)
         errors = (outputs**2 * weights).mean(1)  # (R,)
-        found.append(errors.unflatten(0, (-1, n_rows)).mean(1).cpu())  # (B,)
-    return torch.cat(found).numpy()
+        return errors.unflatten(0, (-1, n_rows)).mean(1).cpu()  # (B,)
+
+    return torch.cat(list(_by_chunk(errors_of, network, windows))).numpy()
 
 
 def blocked_errors(network, windows, overlap, n_blocks=5):
@@ -221,9 +227,16 @@ def blocked_errors(network, windows, overlap, n_blocks=5):
     return np.concatenate(found)
 
 
-def _chunks(network, windows, size=0):
-    """Rows of windows, in chunks of about `size` numbers or a few, on the device of the network."""
+def _by_chunk(function, network, windows, size=0):
+    """What a function makes of rows, outputs and weights of windows, in chunks of about `size` numbers or a few, on the
+    device of the network."""
     device, width = network.head.bias.device, sum(array[0].size for array in windows.arrays.values())
-    for batch, (target, weight) in windows.batches(max(1, max(size, CHUNK) // width)):
+    n = max(1, max(size, CHUNK) // width)
+
+    @torch.inference_mode()
+    def of_chunk(start):
+        batch, (target, weight) = windows.__getitems__(slice(start, start + n))
         batch |= {"target": target, "weight": weight}
-        yield network.linear_rows(**{name: values.to(device) for name, values in batch.items()})
+        return function(*network.linear_rows(**{name: values.to(device) for name, values in batch.items()}))
+
+    return share(of_chunk, range(0, len(windows), n))

@@ -4,7 +4,9 @@ What is computed depends on the chunks, and these on the sizes of the network an
 gives the same bits.
 """
 
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from functools import lru_cache
 from math import ceil, log2
 
@@ -14,6 +16,7 @@ from threadpoolctl import ThreadpoolController
 # Numbers in the states of a layer. Where there are more, the C library hands the memory back after each step, and
 # fetching it again costs up to half of the time; where there are fewer, a thread is not worth waking.
 LARGE, SMALL = 400_000, 40_000
+_CURRENT = ContextVar("workers", default=None)
 
 
 def n_chunks(size, n_windows):
@@ -42,14 +45,26 @@ class Workers:
     def __enter__(self):
         _keep_memory()
         self._pool = ThreadPoolExecutor(self.n_threads, "skattn", _alone)
+        self._token = _CURRENT.set(self)
         return self
 
     def __exit__(self, *error):
+        _CURRENT.reset(self._token)
         self._pool.shutdown(cancel_futures=True)
 
     def map(self, function, items):
         """What a function makes of items, as a list in their order."""
         return list(self._pool.map(function, items))
+
+    def stream(self, function, items):
+        """The same one by one, with no more than one result waiting for each thread."""
+        waiting = deque()
+        for item in items:
+            waiting.append(self._pool.submit(function, item))
+            if len(waiting) > self.n_threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
     def gradients(self, losses, parameters):
         """Sum of the losses that functions return, and its gradients by the parameters, which are set.
@@ -77,6 +92,12 @@ class Workers:
             # Not in place: the gradients of an LSTM's two biases are one tensor.
             parameter.grad = sum(there[1:], there[0]) if there else None
         return sum(found)
+
+
+def share(function, items):
+    """What a function makes of items, one by one in their order: by the `Workers` of the context, or by this thread."""
+    workers = _CURRENT.get()
+    return map(function, items) if workers is None or workers.n_threads == 1 else workers.stream(function, items)
 
 
 def _alone():
