@@ -273,7 +273,7 @@ class BaseAttentionLSTM(RowsAsWindows, Parameters, CallbackSupportMixin, BaseEst
         known, options = signature(optimizer).parameters, {}
         if self.weight_decay or "weight_decay" in known:
             options["optimizer__weight_decay"] = self.weight_decay
-        if isinstance(self.optimizer, str) and "fused" in known:
+        if optimizer in OPTIMIZERS.values() and "fused" in known:
             options["optimizer__fused"] = True  # a quarter of the time of a step
         return WindowNet(
             self.network_.to(device),

@@ -190,12 +190,12 @@ PARAMETERS = """Parameters
         Precision of the network.
     mixed_precision : bool, default=False
         Whether attention and encoder compute in bfloat16, beside weights, a head and a linear part in full precision
-        (Micikevicius et al., 2018). For GPUs, and for CPUs that have instructions for it; elsewhere it is slower. Only
-        with ``dtype='float32'``.
+        (Micikevicius et al., 2018). For GPUs, and for CPUs that have instructions for it; elsewhere it is slower. It
+        changes nothing with ``dtype='float64'``.
     compile : bool, default=False
-        Whether training runs through `torch.compile`, which makes fewer and larger operations: it takes a compiler
-        of C++ and up to a minute, which long training on a GPU can be worth. Attention is compiled, torch leaves the
-        cells of an LSTM or GRU as they are. Large batches are then not shared by threads.
+        Whether training runs through `torch.compile`, which makes fewer and larger operations, but not of an LSTM or
+        GRU. For long training on a GPU: it takes a compiler of C++ and up to a minute to begin, and on a CPU large
+        batches are then not shared by threads.
     n_threads : int or None, default=None
         Threads within `fit` and `predict`, None for as many as torch is set to. On a CPU they share large batches, and
         many windows to predict, in chunks that do not depend on their number: neither does what is learned. Single

@@ -50,24 +50,32 @@ class WindowDataset(Dataset):
     resident = None  # the arrays as tensors on a device, where batches are then gathered
 
     def __init__(self, arrays, index=None, age=None, gap=0, autoregressive=False, n_variables=None, periods=()):
-        n = len(arrays["past"])
         self.arrays = arrays
-        self.index = _numbers(n) if index is None else index
-        self.age = _numbers(n)[::-1] if age is None else age
+        self._index, self._age = index, age
         self.gap = gap
         self.autoregressive = autoregressive
         self.n_variables = n_variables
         self.periods = periods
 
+    @property
+    def index(self):
+        """Which windows of the arrays there are."""
+        return _numbers(len(self)) if self._index is None else self._index
+
+    @property
+    def age(self):
+        """How many windows of the same series are newer than each of the arrays."""
+        return _numbers(len(self.arrays["past"]))[::-1] if self._age is None else self._age
+
     def __len__(self):
-        return len(self.index)
+        return len(self.arrays["past"] if self._index is None else self._index)
 
     def __getitem__(self, position):
         return self.__getitems__([position])
 
     def __getitems__(self, positions):
         """One batch: inputs of the network, and a tuple of target and weight (empty tensors where there is none)."""
-        rows = self.index[positions]
+        rows = self._rows(positions)
         if self.resident is None:
             batch = {name: torch.from_numpy(array[rows]) for name, array in self.arrays.items()}
         else:
@@ -79,8 +87,14 @@ class WindowDataset(Dataset):
     def take(self, positions):
         """The windows at `positions` (an index array or a mask), as a dataset over the same arrays."""
         taken = copy(self)
-        taken.index = self.index[positions]
+        taken._index = self.index[positions]
         return taken
+
+    def _rows(self, positions):
+        """Rows of the arrays that the windows at `positions` (a slice or integers) are."""
+        if self._index is not None:
+            return self._index[positions]
+        return np.arange(*positions.indices(len(self))) if isinstance(positions, slice) else np.asarray(positions)
 
     def batches(self, batch_size):
         """Batches in order, as :meth:`__getitems__` makes them."""
@@ -100,7 +114,7 @@ class WindowDataset(Dataset):
             return
         chunk = max(1, size // 8 // values.shape[1])
         for start in range(0, len(self), chunk):
-            rows = self.index[start : start + chunk]
+            rows = self._rows(slice(start, start + chunk))
             weights = None if weight is None else np.repeat(weight[rows].ravel(), values.shape[1])
             yield values[rows].reshape(-1, values.shape[2]), weights
 
@@ -218,7 +232,7 @@ def _places(lengths, span):
     """Index of the windows that lie within one series of a joined panel, and the age of every window there."""
     n = sum(lengths) - span + 1
     if len(lengths) == 1:
-        return _numbers(n), _numbers(n)[::-1]
+        return None, None  # all, in order: no table to keep
     age = np.concatenate([length - span - _numbers(length) for length in lengths])[:n]
     return _numbers(n)[age >= 0], age
 

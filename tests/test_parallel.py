@@ -19,9 +19,9 @@ from skorch.callbacks import Callback, Checkpoint, Freezer
 from torch import nn
 from torch.testing import assert_close
 
-from skattn import AttentionLSTMClassifier, AttentionLSTMForecaster, AttentionLSTMRegressor
+from skattn import AttentionLSTMClassifier, AttentionLSTMForecaster, AttentionLSTMRegressor, linear
 from skattn.nn.encoder import LSTMEncoder
-from skattn.parallel import Workers, n_chunks
+from skattn.parallel import Workers, n_chunks, share
 from skattn.windows import WindowDataset, cut
 
 N, L, C, S = 61, 5, 3, 7
@@ -163,6 +163,63 @@ def test_order_does_not_depend_on_who_is_done_first():
     with Workers(2) as workers:
         assert workers.map(number, [0, 1]) == [0, 1]
         assert workers.map(number, []) == []
+
+
+def test_shared_by_the_workers_of_the_context():
+    """Results come one by one in the order of the items; without workers, or with one, this thread does them."""
+    names = set()
+
+    def square(item):
+        names.add(threading.current_thread().name)
+        return item**2
+
+    assert list(share(square, range(7))) == [0, 1, 4, 9, 16, 25, 36]
+    with Workers(1):
+        assert list(share(square, range(7))) == [0, 1, 4, 9, 16, 25, 36]
+    assert names == {threading.current_thread().name}
+    with Workers(3):
+        with Workers(2):
+            pass
+        names.clear()
+        assert list(share(square, range(7))) == [0, 1, 4, 9, 16, 25, 36]
+        assert list(share(square, [])) == []
+    assert names <= {f"skattn_{number}" for number in range(3)}
+    assert names
+    names.clear()
+    assert next(share(square, [3])) == 9
+    assert names == {threading.current_thread().name}
+
+
+def test_few_results_wait():
+    """No more items are begun than threads, and one, are ahead of what was taken."""
+    begun = []
+    with Workers(2):
+        results = share(begun.append, range(100))
+        assert not begun
+        for taken in range(1, 5):
+            next(results)
+            assert len(begun) <= taken + 2
+        results.close()
+
+
+def test_linear_part_is_the_same_with_any_number_of_threads(monkeypatch):
+    """Sums over chunks are added in their order, and so are the errors that choose between penalties."""
+    monkeypatch.setattr("skattn.linear.CHUNK", 500)
+    y = np.random.default_rng(0).normal(size=(400, 2)).cumsum(0).astype(np.float32)
+    y[50:60, 1] = np.nan
+    seen, sums_up = set(), linear.sum_up
+
+    def summing(*arguments):
+        seen.add(threading.active_count())
+        return sums_up(*arguments)
+
+    monkeypatch.setattr("skattn.parts.sum_up", summing)
+    models = [
+        AttentionLSTMRegressor(**SMALL | {"early_stopping": True}, n_threads=n_threads).fit_windows(cut(y, 24, 5))
+        for n_threads in (1, 2, 3)
+    ]
+    assert len(seen) > 1
+    assert same(models)
 
 
 def test_threads_do_not_share_out_further():

@@ -53,8 +53,8 @@ from skattn import AttentionLSTMRegressor
 from skattn.preprocessing import SlidingWindow
 
 series = np.random.default_rng(0).normal(size=(3000, 1)).astype(np.float32)
-X, y = SlidingWindow(36).fit_transform(series)[:-1], series[36:, 0]
-model = AttentionLSTMRegressor(max_epochs=10, early_stopping=False, random_state=0)
+X, y = SlidingWindow(36).fit_transform(series)[35:-1], series[36:, 0]
+model = AttentionLSTMRegressor(max_epochs=12, early_stopping=False, random_state=0)
 search = GridSearchCV(model, {"attention_dim": [8, 16, 32], "num_heads": [1, 2]}, cv=3, refit=False)
 start = time.perf_counter()
 with parallel_config(backend=sys.argv[1], n_jobs=int(sys.argv[2])):
