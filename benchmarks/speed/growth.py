@@ -115,7 +115,7 @@ def draw(rows, path):
         axes[1].loglog(sizes, np.maximum(megabytes, 1), "o-", label=axis)
     axes[0].set(xlabel="size", ylabel="seconds an epoch")
     axes[1].set(xlabel="size", ylabel="MB added")
-    axes[0].legend(frameon=False)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     figure.savefig(path, dpi=100)
 
 
