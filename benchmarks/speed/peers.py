@@ -138,11 +138,12 @@ def main():
     parser.add_argument("--install", action="store_true", help="make the environments and end")
     parser.add_argument("--measures", nargs="+", choices=MEASURES, default=list(MEASURES))
     parser.add_argument("--kinds", nargs="+", choices=SERIES, default=list(SERIES), help="of series to train on")
+    parser.add_argument("--libraries", nargs="+", choices=ADAPTERS, default=list(ADAPTERS), help="torch among them")
     chosen = parser.parse_args()
     if chosen.install:
         install()
         return
-    there = [name for name in ADAPTERS if interpreter(name)]
+    there = [name for name in chosen.libraries if interpreter(name)]
     notes = (
         "The same work everywhere: an LSTM of 64 over 96 raw steps, 24 ahead, batches of 256 windows, Adam; "
         f"{STEPS} optimiser steps, which are counted. Medians of {RUNS} interleaved runs (memory: 3), each in a "
