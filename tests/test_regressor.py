@@ -547,7 +547,7 @@ def test_losses_that_are_refused(data, loss):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_optimizers_by_name_and_class(data, optimizer):
-    """The name and torch's class, whose steps are not one operation, train the same network, with lr and weight_decay."""
+    """The name and both classes train the same network, with lr and weight_decay, that of torch but for rounding."""
     options = dict(lr=0.02, weight_decay=0.1)
     kind = OPTIMIZERS[optimizer]
     others = kind, getattr(torch.optim, kind.__name__)
