@@ -20,7 +20,7 @@ from skorch.utils import noop
 from skattn.callbacks import FiniteLoss, SklearnBridge, TimeLimit
 from skattn.graph import find_adjacency
 from skattn.net import HoldoutLast, WindowNet
-from skattn.nn.encoder import component
+from skattn.nn.choice import component
 from skattn.nn.ensemble import make_network
 from skattn.nn.random import DrawFrom, Noisy
 from skattn.parallel import Workers, thread_controller
@@ -169,7 +169,7 @@ class BaseAttentionLSTM(RowsAsWindows, Parameters, CallbackSupportMixin, BaseEst
         if network.training or network.head.bias.device != device:
             network.to(device).eval()  # walks through all modules: a third of the time of a single forecast
 
-        size = network.chunk << (4 if device.type == "cuda" else 0)
+        size = network.chunk << (4 if device.type == "cuda" else 0)  # a GPU wants more at a time
         if len(windows) > size:
             (windows,) = make_resident(device, windows)
 

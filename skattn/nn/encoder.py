@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from skattn.nn.attention import MultiheadAttention, check_heads
+from skattn.nn.choice import component
 from skattn.nn.random import Dropout
 
 
@@ -117,11 +118,6 @@ def positions(x):
 
 
 ENCODERS = {"lstm": LSTMEncoder, "gru": GRUEncoder, "transformer": TransformerEncoder, "mlp": MLPEncoder}
-
-
-def component(options, choice):
-    """The class that `choice` names in the dictionary `options`, or `choice` itself if it is a class."""
-    return choice if isinstance(choice, type) else options[choice]
 
 
 def make_encoder(choice, *sizes):

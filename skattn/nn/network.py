@@ -12,9 +12,10 @@ from torch import nn
 
 from skattn.nn.activation import ACTIVATIONS
 from skattn.nn.attention import ATTENTIONS
+from skattn.nn.choice import component
 from skattn.nn.dual_stage import DualStage
 from skattn.nn.embedding import Calendar, Embedding
-from skattn.nn.encoder import component, make_encoder
+from skattn.nn.encoder import make_encoder
 from skattn.nn.head import HEADS
 from skattn.nn.normalization import NORMALIZATIONS
 from skattn.nn.patching import patch, spread
